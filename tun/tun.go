@@ -1,0 +1,106 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// The backends.
+const (
+	WireGuard = "wireguard" // golang.zx2c4.com/wireguard/tun, with segmentation offloads on Linux
+	Water     = "water"     // github.com/songgao/water, one packet a call; Linux and macOS
+)
+
+// Offset is how many bytes must be free before each packet given to Write, and are left free by
+// Read when asked for: the virtio header on Linux (10 bytes), the address family on the others (4).
+const Offset = 16
+
+// A Queue reads and writes batches of IP packets.
+//
+// Read fills bufs[i][offset:] with a packet of sizes[i] bytes for i < n, n at most BatchSize. It
+// may return packets and an error; only an error that is os.ErrClosed ends the queue. Write sends
+// bufs[i][offset:]; it may change the bytes and lengths of what it was given, since it joins
+// packets of a flow. One goroutine reads, one writes.
+type Queue interface {
+	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
+	Write(bufs [][]byte, offset int) (n int, err error)
+	BatchSize() int
+	Close() error
+}
+
+// Config says which device to open.
+type Config struct {
+	Name    string // empty: the system chooses
+	MTU     int    // bytes; 0: 1500
+	Backend string // WireGuard (the default) or Water
+	Persist bool   // keep the device when the process ends; Linux only
+	Queues  int    // 0: one; more need the wireguard backend on Linux
+}
+
+// A Device is an open TUN device.
+type Device struct {
+	name   string
+	mtu    int
+	queues []Queue
+	delete func() error // ends the persistence; nil where the device goes with its descriptor
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the device, creating it if necessary. A persistent device that an earlier process left
+// is taken over with its addresses and routes.
+func Open(cfg Config) (*Device, error) {
+	if cfg.MTU == 0 {
+		cfg.MTU = 1500
+	}
+	if cfg.Queues == 0 {
+		cfg.Queues = 1
+	}
+	if cfg.Backend == "" {
+		cfg.Backend = WireGuard
+	}
+	if cfg.MTU < 576 || cfg.MTU > 65535 {
+		return nil, fmt.Errorf("tun: MTU is %d, want 576 to 65535", cfg.MTU)
+	}
+	if cfg.Queues < 1 || cfg.Queues > 256 {
+		return nil, fmt.Errorf("tun: %d queues, want 1 to 256", cfg.Queues)
+	}
+	d, err := open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("tun: device %q: %w", cfg.Name, err)
+	}
+	return d, nil
+}
+
+// Name is the device's name as the system knows it.
+func (d *Device) Name() string { return d.name }
+
+// MTU is the MTU that the device was given, bytes.
+func (d *Device) MTU() int { return d.mtu }
+
+// Queues are the device's queues; at least one.
+func (d *Device) Queues() []Queue { return d.queues }
+
+// Close closes all queues. A persistent device stays, with its routes.
+func (d *Device) Close() error {
+	d.closeOnce.Do(func() {
+		var errs []error
+		for _, q := range d.queues {
+			errs = append(errs, q.Close())
+		}
+		d.closeErr = errors.Join(errs...)
+	})
+	return d.closeErr
+}
+
+// Delete removes the device, persistent or not, and its routes with it. It comes before Close or
+// instead of it.
+func (d *Device) Delete() error {
+	var err error
+	if d.delete != nil {
+		err = d.delete()
+	}
+	return errors.Join(err, d.Close())
+}
