@@ -99,13 +99,13 @@ func TestPacketsCrossTheDevice(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer d.Close()
+			t.Cleanup(func() { _ = d.Close() }) // ends the readers
 			addressed(t, d.Name())
 			conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.MustParseAddrPort("10.2.0.9:7")))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			t.Cleanup(func() { _ = conn.Close() })
 			found := make(chan []byte, len(d.Queues()))
 			for _, q := range d.Queues() {
 				go func() { found <- readUDP(q) }()

@@ -1,0 +1,28 @@
+package state
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootID is new at each boot.
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b)), err
+}
+
+// filesystem names the file system that a file lies on unless that is memory.
+func filesystem(file *os.File) string {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(file.Fd()), &st); err != nil {
+		return "an unknown file system"
+	}
+	switch uint32(st.Type) { //nolint:gosec // magic numbers have 32 bits; the field's type varies with the architecture
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+		return ""
+	}
+	return fmt.Sprintf("a file system of type %#x", uint32(st.Type)) //nolint:gosec // as above
+}
