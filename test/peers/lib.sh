@@ -80,14 +80,14 @@ start() {
 # alive PID: it exists, and not as a zombie that init has not buried yet
 alive() { grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 
-# stop_one NAME LABEL: stop the process start recorded under that label, if it still runs in a
+# stop_one NAME LABEL [SIGNAL]: stop the process start recorded under that label, if it still runs in a
 # namespace of ours (the number may belong to someone else by now)
 stop_one() {
   local f=$PEERS_STATE/$1/$2.pid p i
   [ -e "$f" ] || return 0
   p=$(cat "$f"); rm -f "$f"
   [[ $(ip netns identify "$p" 2>/dev/null) == "$PEERS_PREFIX"-* ]] || return 0
-  kill "$p" 2>/dev/null || return 0
+  kill -s "${3:-TERM}" "$p" 2>/dev/null || return 0
   for i in $(seq 60); do alive "$p" || return 0; sleep 0.05; done
   kill -9 "$p" 2>/dev/null || true
 }
