@@ -157,7 +157,7 @@ func (s *suite) sealOne(j *Job) error {
 	trailer := clear[head+payload : end]
 	pad := len(trailer) - trailerLen
 	copy(trailer, padTable[:pad])
-	trailer[pad], trailer[pad+1] = uint8(pad), j.NextHeader
+	trailer[pad], trailer[pad+1] = uint8(pad&0xff), j.NextHeader
 
 	dst := clear
 	if j.Dst != nil {

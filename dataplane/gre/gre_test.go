@@ -174,7 +174,7 @@ func TestWhatIsNoKeepalive(t *testing.T) {
 func TestPayloadTOS(t *testing.T) {
 	t.Parallel()
 	const drop = 0xff
-	table := [4][4]uint8{ // inner Not-ECT, ECT(1), ECT(0), CE; delivery in the same order
+	table := [4][4]uint8{ // a row for each inner codepoint 0 to 3, a column for each of the delivery header
 		0: {0, 0, 0, drop},
 		1: {1, 1, 1, 3},
 		2: {2, 1, 2, 3},

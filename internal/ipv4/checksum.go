@@ -37,14 +37,14 @@ func fold(sum uint64) uint16 {
 	sum = sum>>32 + sum&0xffffffff
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
-	return uint16(sum)
+	return uint16(sum & 0xffff)
 }
 
 // PseudoHeaderSum is the sum of the pseudo header of TCP and UDP, to begin a Checksum with.
 func PseudoHeaderSum(src, dst netip.Addr, protocol uint8, length int) uint32 {
 	s, d := src.As4(), dst.As4()
 	sum := uint64(binary.BigEndian.Uint32(s[:])) + uint64(binary.BigEndian.Uint32(d[:]))
-	return uint32(fold(sum + uint64(protocol) + uint64(uint16(length))))
+	return uint32(fold(sum + uint64(protocol) + uint64(length&0xffff)))
 }
 
 // adjust is the checksum after one 16-bit word changed (RFC 1624, equation 3).

@@ -40,8 +40,8 @@ func Fragment(pkt []byte, mtu int, emit func(fragment []byte)) error {
 		}
 		buf = append(append(buf[:0], header...), payload[:n]...)
 		f := Header(buf[:len(header)])
-		binary.BigEndian.PutUint16(f[2:], uint16(len(buf)))
-		binary.BigEndian.PutUint16(f[6:], flags|uint16(offset/8))
+		binary.BigEndian.PutUint16(f[2:], uint16(len(buf)&0xffff))
+		binary.BigEndian.PutUint16(f[6:], flags|uint16(offset/8&offsetMask))
 		f.UpdateChecksum()
 		emit(buf)
 		if payload = payload[n:]; len(payload) == 0 {
@@ -75,6 +75,6 @@ func copiedOptions(h Header) Header {
 	for len(out)%4 != 0 {
 		out = append(out, end)
 	}
-	out[0] = 0x40 | uint8(len(out)/4)
+	out[0] = 0x40 | uint8(len(out)/4&15)
 	return out
 }

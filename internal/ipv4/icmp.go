@@ -35,7 +35,7 @@ const (
 // error (RFC 1812, 4.3.2.7): it is malformed, an ICMP error itself, a fragment other than the first,
 // to or from a multicast or broadcast address.
 func ICMPFragNeeded(dst, orig []byte, src netip.Addr, mtu int) []byte {
-	return icmpError(dst, orig, src, icmpUnreachable, codeFragNeeded, uint32(uint16(mtu)))
+	return icmpError(dst, orig, src, icmpUnreachable, codeFragNeeded, uint32(min(max(mtu, 0), MaxPacket)))
 }
 
 // ICMPTimeExceeded appends to dst the ICMP error for a packet whose TTL ran out; see ICMPFragNeeded.

@@ -170,7 +170,7 @@ func (d *datagram) assemble() (whole []byte, ok bool) {
 		whole = append(whole, p.data...)
 	}
 	h := Header(whole[:len(d.header)])
-	binary.BigEndian.PutUint16(h[2:], uint16(total))
+	binary.BigEndian.PutUint16(h[2:], uint16(total&0xffff))
 	binary.BigEndian.PutUint16(h[6:], 0)
 	h.UpdateChecksum()
 	return whole, true

@@ -57,7 +57,7 @@ func Path(tb testing.TB, name string) string {
 // Read returns the content of a path that Data or Path returned.
 func Read(tb testing.TB, path string) []byte {
 	tb.Helper()
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // G304: tests alone call this
 	if err != nil {
 		tb.Fatal(err)
 	}
