@@ -33,6 +33,8 @@ wire_down() {
   have_ns "$wire" || return 0
   [ -z "$(ip -n "$wire" -o link show master br0)" ] || return 0
   ip netns del "$wire"
+  rm -f "$PEERS_STATE/wire.lock"
+  rmdir "$PEERS_STATE" 2>/dev/null || true
 }
 
 # ns_up NAME CIDR: namespace with eth0 (address CIDR) on the wire
