@@ -20,11 +20,14 @@ import (
 	"meshrouter/internal/testvectors"
 )
 
-// Hex is a byte string that the files write as hex digits; null and "" are empty.
+// Hex is a byte string or a big number that the files write as hex digits; null and "" are empty.
 type Hex []byte
 
-// UnmarshalText decodes hex digits.
+// UnmarshalText decodes hex digits. A number may lack its leading zero.
 func (h *Hex) UnmarshalText(text []byte) (err error) {
+	if len(text)%2 != 0 {
+		text = append([]byte("0"), text...)
+	}
 	*h, err = hex.DecodeString(string(text))
 	return err
 }
