@@ -1,0 +1,173 @@
+package underlay
+
+import (
+	"net/netip"
+	"os"
+	"sync"
+
+	"meshrouter/dataplane/esp"
+)
+
+// memoryDepth is how many packets wait for a Memory's receiver; more are lost, as in a socket.
+const memoryDepth = 1024
+
+// A Wire is a packet on a Hub.
+type Wire struct {
+	UDP      bool // else IP protocol 50, with ports 0
+	Src, Dst netip.AddrPort
+	Payload  []byte // of UDP or of IP; valid during the filter's call only
+}
+
+// A Hub is an internet in memory. Moving a packet does not allocate once its buffers have grown.
+type Hub struct {
+	mu     sync.Mutex
+	sites  map[netip.Addr]*Memory
+	filter func(w *Wire) bool
+}
+
+// NewHub returns a Hub without sites.
+func NewHub() *Hub { return &Hub{sites: make(map[netip.Addr]*Memory)} }
+
+// SetFilter makes f see each packet before it is delivered. It may change it, as a NAT does, and
+// loses it by returning false. It must not call the Hub. A nil f delivers everything.
+func (h *Hub) SetFilter(f func(w *Wire) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.filter = f
+}
+
+// Join adds a site with that outer address.
+func (h *Hub) Join(local netip.Addr) *Memory {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := &Memory{hub: h, local: local}
+	m.changed.L = &m.mu
+	h.sites[local] = m
+	return m
+}
+
+// Deliver puts a packet on the wire as if someone had sent it; the filter does not see it.
+func (h *Hub) Deliver(w Wire) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deliver(&w)
+}
+
+func (h *Hub) deliver(w *Wire) {
+	if to := h.sites[w.Dst.Addr()]; to != nil {
+		to.put(w)
+	}
+}
+
+// send is how a site's packets leave; wire is the caller's scratch, so that it need not be allocated.
+func (h *Hub) send(wire *Wire) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.filter == nil || h.filter(wire) {
+		h.deliver(wire)
+	}
+}
+
+// A Memory is one site on a Hub. It has what Sockets have.
+type Memory struct {
+	hub   *Hub
+	local netip.Addr
+
+	sending sync.Mutex
+	scratch Wire
+
+	mu            sync.Mutex
+	changed       sync.Cond
+	ring          [memoryDepth]Wire
+	first, filled int
+	lost          int
+	closed        bool
+}
+
+// Receivers is 1.
+func (m *Memory) Receivers() int { return 1 }
+
+// Local is the site's outer address.
+func (m *Memory) Local() netip.Addr { return m.local }
+
+// Send sends sealed packets to where their SAs say.
+func (m *Memory) Send(ps []esp.Sealed) (n int, err error) {
+	m.sending.Lock()
+	defer m.sending.Unlock()
+	for _, p := range ps {
+		dst := p.SA().Dst()
+		m.scratch = Wire{UDP: dst.Port() != 0, Src: netip.AddrPortFrom(m.local, p.SA().Src().Port()), Dst: dst, Payload: p.Bytes()}
+		m.hub.send(&m.scratch)
+	}
+	return len(ps), nil
+}
+
+// SendIKE sends an ISAKMP message, with the non-ESP marker if it leaves from port 4500.
+func (m *Memory) SendIKE(d Datagram) error {
+	m.hub.send(&Wire{UDP: true, Src: d.Local, Dst: d.Remote, Payload: marked(d, d.Local.Port() == NATPort)})
+	return nil
+}
+
+// SendKeepalive sends a NAT keepalive (RFC 3948, 4).
+func (m *Memory) SendKeepalive(remote netip.AddrPort) error {
+	m.hub.send(&Wire{UDP: true, Src: netip.AddrPortFrom(m.local, NATPort), Dst: remote, Payload: []byte{keepalive}})
+	return nil
+}
+
+func (m *Memory) put(w *Wire) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	if m.filled == memoryDepth {
+		m.lost++
+		return
+	}
+	slot := &m.ring[(m.first+m.filled)%memoryDepth]
+	*slot = Wire{w.UDP, w.Src, w.Dst, append(slot.Payload[:0], w.Payload...)}
+	m.filled++
+	m.changed.Signal()
+}
+
+// Receive waits for packets and fills in as many of ps as there are.
+func (m *Memory) Receive(_ int, ps []Packet) (n int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.filled == 0 && !m.closed {
+		m.changed.Wait()
+	}
+	if m.closed {
+		return 0, os.ErrClosed
+	}
+	n = min(m.filled, len(ps))
+	for i := range n {
+		w, p := &m.ring[m.first], &ps[i]
+		p.Local, p.Remote = w.Dst, w.Src
+		end := HeadRoom + copy(p.Buf[HeadRoom:], w.Payload)
+		if w.UDP {
+			p.classify(p.Buf[HeadRoom:end], w.Dst.Port() == NATPort)
+		} else {
+			p.Kind, p.Payload = ESP, p.Buf[HeadRoom:end]
+		}
+		m.first = (m.first + 1) % memoryDepth
+	}
+	m.filled -= n
+	return n, nil
+}
+
+// Lost is how many packets found the receiver's queue full.
+func (m *Memory) Lost() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lost
+}
+
+// Close ends Receive.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.changed.Broadcast()
+	return nil
+}

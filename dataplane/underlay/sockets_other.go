@@ -1,0 +1,42 @@
+//go:build !linux
+
+package underlay
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+
+	"meshrouter/dataplane/esp"
+)
+
+// Sockets cannot be opened on this system.
+type Sockets struct{ never struct{} }
+
+func missing() error {
+	return fmt.Errorf("underlay: the sockets for ESP and IKE are missing on %s", runtime.GOOS)
+}
+
+// Open says that the sockets are missing on this system.
+func Open(netip.Addr) (*Sockets, error) { return nil, missing() }
+
+// Receivers is 0.
+func (s *Sockets) Receivers() int { return 0 }
+
+// Local is the zero address.
+func (s *Sockets) Local() netip.Addr { return netip.Addr{} }
+
+// Receive fails.
+func (s *Sockets) Receive(int, []Packet) (int, error) { return 0, missing() }
+
+// Send fails.
+func (s *Sockets) Send([]esp.Sealed) (int, error) { return 0, missing() }
+
+// SendIKE fails.
+func (s *Sockets) SendIKE(Datagram) error { return missing() }
+
+// SendKeepalive fails.
+func (s *Sockets) SendKeepalive(netip.AddrPort) error { return missing() }
+
+// Close does nothing.
+func (s *Sockets) Close() error { return nil }

@@ -1,0 +1,74 @@
+package underlay
+
+import "net/netip"
+
+// The ports of IKE (RFC 2408, 2.5.1; RFC 3947, 4).
+const (
+	IKEPort = 500
+	NATPort = 4500
+)
+
+// HeadRoom is how many bytes of a Packet's Buf are free in front of its Payload: enough to seal it
+// again for another tunnel, or to put a virtio header there.
+const HeadRoom = 128
+
+// BufferSize holds any received packet with HeadRoom in front and as much behind it. It is no power
+// of two, so that equal places of the buffers of a batch do not compete for one cache set.
+const BufferSize = HeadRoom + 65535 + HeadRoom + 65
+
+// keepalive is the whole payload of a NAT keepalive (RFC 3948, 2.3).
+const keepalive = 0xff
+
+// markerLen is the length of the non-ESP marker: zeros where an ESP packet has its SPI (RFC 3948, 2.2).
+const markerLen = 4
+
+// A Kind says what a received packet is.
+type Kind uint8
+
+// The kinds.
+const (
+	ESP       Kind = iota
+	IKE            // an ISAKMP message, without the non-ESP marker
+	Keepalive      // a NAT keepalive: to be ignored
+	Malformed      // too short to be anything
+)
+
+// A Packet is one received packet.
+type Packet struct {
+	Buf     []byte // memory of the caller, BufferSize bytes
+	Payload []byte // inside Buf, at least HeadRoom from its beginning
+	Kind    Kind
+	// Local and Remote are the outer addresses; the ports are 0 for IP protocol 50.
+	Local, Remote netip.AddrPort
+}
+
+// A Datagram is an ISAKMP message, as received or to be sent.
+type Datagram struct {
+	Local, Remote netip.AddrPort
+	Payload       []byte // without the non-ESP marker, which belongs to port 4500
+}
+
+// classify fills in what a UDP datagram is that arrived on port 500 or 4500.
+func (p *Packet) classify(datagram []byte, nat bool) {
+	p.Payload = datagram
+	switch {
+	case !nat:
+		p.Kind = IKE
+	case len(datagram) == 1 && datagram[0] == keepalive:
+		p.Kind = Keepalive
+	case len(datagram) < markerLen:
+		p.Kind = Malformed
+	case datagram[0]|datagram[1]|datagram[2]|datagram[3] == 0:
+		p.Kind, p.Payload = IKE, datagram[markerLen:]
+	default:
+		p.Kind = ESP
+	}
+}
+
+// marked is an ISAKMP message as it leaves a port.
+func marked(d Datagram, nat bool) []byte {
+	if !nat {
+		return d.Payload
+	}
+	return append(make([]byte, markerLen, markerLen+len(d.Payload)), d.Payload...)
+}
