@@ -28,6 +28,12 @@ type Config struct {
 	// FirstSequence is where the cryptographic sequence numbers start: the number last reserved
 	// before a restart plus one. What is sent is at least the Unix time in seconds.
 	FirstSequence uint32
+	// MinLSInterval is the least time between two originations of the same LSA, MinLSArrival that between
+	// two instances taken from a neighbor (RFC 2328, B). Zero means the RFC's 5 s and 1 s.
+	MinLSInterval, MinLSArrival time.Duration
+	// MaxLSAs and MaxLSABytes bound the database against a neighbor that invents LSAs: what does not fit
+	// is acknowledged, not kept, and told. Zero means 65,536 LSAs and 64 MiB.
+	MaxLSAs, MaxLSABytes int
 }
 
 // InterfaceConfig describes one interface (RFC 2328, 9 and C.3).
@@ -107,7 +113,8 @@ type (
 		Src, Dst  netip.Addr
 		Payload   []byte // only valid during Step
 	}
-	// InterfaceUp and InterfaceDown follow the tunnel's SA or the device's carrier.
+	// InterfaceUp and InterfaceDown follow the tunnel's SA or the device's carrier. Every interface
+	// is down until its InterfaceUp, passive ones too; a Configure does not change that.
 	InterfaceUp   struct{ Interface string }
 	InterfaceDown struct {
 		Interface string
@@ -158,9 +165,12 @@ type (
 type Route struct {
 	Prefix   netip.Prefix
 	PathType PathType
-	Cost     Metric
-	NextHops []NextHop // sorted; several mean equal cost
-	Local    bool      // a network of our own: the next hops have no address
+	// Cost is the cost of the whole path; with Type2External that of the path to the AS boundary
+	// router or the forwarding address, and Type2Cost the announced metric, which decides.
+	Cost      Metric
+	Type2Cost Metric
+	NextHops  []NextHop // sorted; several mean equal cost
+	Local     bool      // a network of our own: the next hops have no address
 	// AdvRouters originated it, the smallest first.
 	AdvRouters []RouterID
 }
@@ -219,8 +229,9 @@ type NeighborStatus struct {
 type InterfaceStatus struct {
 	Config    InterfaceConfig // without keys
 	Up        bool
-	Reason    string        // why it is down
-	HelloIn   time.Duration // until the next Hello
+	State     InterfaceState // Down on passive interfaces: they run no machine
+	Reason    string         // why it is down
+	HelloIn   time.Duration  // until the next Hello
 	Uptime    time.Duration
 	Neighbors int
 	Adjacent  int
@@ -251,3 +262,16 @@ type Summary struct {
 	SPFRuns     int
 	LastSPF     time.Duration // how long the last one took is measured by the shell; here: age
 }
+
+func (Configure) isInput()     {}
+func (Packet) isInput()        {}
+func (InterfaceUp) isInput()   {}
+func (InterfaceDown) isInput() {}
+func (Shutdown) isInput()      {}
+func (Tick) isInput()          {}
+
+func (Send) isOutput()            {}
+func (RoutesChanged) isOutput()   {}
+func (NeighborChanged) isOutput() {}
+func (ReserveSequence) isOutput() {}
+func (Event) isOutput()           {}
