@@ -145,7 +145,7 @@ func (s *suite) newTransform(encKey, authKey []byte, outbound bool) (transform, 
 		copy(t.nonce[:saltLen], encKey[s.cipher.keyLen:])
 		return t, nil
 	}
-	t := &cbcTransform{iv: s.cipher.iv, icv: s.icv, mac: hmac.New(s.auth.newHash, authKey)}
+	t := &cbcTransform{iv: s.cipher.iv, icv: s.icv, mac: mac{hash: hmac.New(s.auth.newHash, authKey)}}
 	if s.cipher.newBlock != nil {
 		b, err := s.cipher.newBlock(encKey)
 		if err != nil {

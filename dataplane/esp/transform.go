@@ -37,9 +37,8 @@ type cbcTransform struct {
 	mode blockMode // nil: the null cipher
 	iv   int
 	icv  int
-	mac  hash.Hash
+	mac  mac
 	ivs  ivPool
-	sum  [64]byte
 }
 
 func (t *cbcTransform) seal(dst, clear []byte, _ uint64) {
@@ -52,12 +51,12 @@ func (t *cbcTransform) seal(dst, clear []byte, _ uint64) {
 		t.mode.SetIV(iv)
 		t.mode.CryptBlocks(dst[head:end], clear[head:end])
 	}
-	copy(dst[end:], t.digest(dst[:end]))
+	copy(dst[end:], t.mac.digest(dst[:end]))
 }
 
 func (t *cbcTransform) open(pkt []byte) ([]byte, bool) {
 	head, end := headerLen+t.iv, len(pkt)-t.icv
-	if subtle.ConstantTimeCompare(t.digest(pkt[:end])[:t.icv], pkt[end:]) != 1 {
+	if subtle.ConstantTimeCompare(t.mac.digest(pkt[:end])[:t.icv], pkt[end:]) != 1 {
 		return nil, false
 	}
 	body := pkt[head:end]
@@ -68,11 +67,17 @@ func (t *cbcTransform) open(pkt []byte) ([]byte, bool) {
 	return body, true
 }
 
-// digest is the whole HMAC of b. Reset returns to the saved state after the inner key block.
-func (t *cbcTransform) digest(b []byte) []byte {
-	t.mac.Reset()
-	t.mac.Write(b)
-	return t.mac.Sum(t.sum[:0])
+// A mac is an HMAC whose states after the key blocks are saved by its first Reset.
+type mac struct {
+	hash hash.Hash
+	sum  [64]byte
+}
+
+// digest is the whole HMAC of b, valid until the next call.
+func (m *mac) digest(b []byte) []byte {
+	m.hash.Reset()
+	m.hash.Write(b)
+	return m.hash.Sum(m.sum[:0])
 }
 
 // aeadTransform is a combined mode: the nonce is salt and IV, the additional data SPI and sequence
