@@ -1,6 +1,7 @@
 package esp
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 )
@@ -87,7 +88,7 @@ func TestReplayWindowEdges(t *testing.T) {
 		{1<<32 - WindowSize - 1, ErrReplay},
 		{1<<32 - 1, ErrReplay},
 	} {
-		if got := sa.ReplayUpdate(step.seq); got != step.want {
+		if got := sa.ReplayUpdate(step.seq); !errors.Is(got, step.want) {
 			t.Errorf("ReplayUpdate(%d) = %v, want %v", step.seq, got, step.want)
 		}
 	}
