@@ -1,11 +1,43 @@
 package dataplane
 
 import (
+	"log/slog"
 	"net/netip"
+	"time"
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
+	"meshrouter/dataplane/underlay"
 )
+
+// A Queue is one queue of the TUN device, read and written in batches; see package tun, whose
+// queues fit. Only an error that is os.ErrClosed ends it. Write may change what it is given.
+type Queue interface {
+	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
+	Write(bufs [][]byte, offset int) (n int, err error)
+	BatchSize() int
+	Close() error
+}
+
+// An Underlay is the outer sockets; see package underlay, whose Sockets and Memory fit.
+type Underlay interface {
+	Receivers() int                                         // how many goroutines can receive
+	Receive(i int, ps []underlay.Packet) (n int, err error) // waits; os.ErrClosed after Close
+	Send(ps []esp.Sealed) (n int, err error)                // only what esp made fits: clear GRE cannot leave
+	SendIKE(d Datagram) error                               // with the non-ESP marker on port 4500
+	SendKeepalive(remote netip.AddrPort) error              // NAT keepalive from port 4500
+	Close() error
+}
+
+// Config is what an Engine is made of.
+type Config struct {
+	Queues   []Queue // at least one
+	Underlay Underlay
+	Handlers Handlers
+	Logger   *slog.Logger     // nil: none
+	Now      func() time.Time // nil: time.Now
+	Workers  int              // owners of tunnels; 0: one for each queue
+}
 
 // A TunnelConfig is what the data plane knows of one tunnel. The tunnel outlives its SAs.
 type TunnelConfig struct {
@@ -23,22 +55,21 @@ type TunnelConfig struct {
 	TTL uint8
 }
 
-// Datagram is a UDP datagram of IKE, as received or to be sent.
-type Datagram struct {
-	Local, Remote netip.AddrPort
-	Payload       []byte // without the non-ESP marker, which belongs to port 4500
-}
+// Datagram is an ISAKMP message, as received or to be sent, without the non-ESP marker.
+type Datagram = underlay.Datagram
 
-// Handlers receive what the data plane cannot handle itself. They are called from its workers,
-// must not block, and must copy what they keep.
+// Handlers receive what the data plane cannot handle itself. They are called from its workers without
+// a lock held, must not block, and must copy what they keep. Any may be nil.
 type Handlers struct {
-	// Control gets each IPv4 packet from a tunnel that is OSPF or a returned GRE keepalive.
+	// Control gets each IPv4 packet from a tunnel that is OSPF (protocol 89, put together if it came
+	// in fragments) or a returned GRE keepalive (protocol 47 between the tunnel's endpoints).
 	Control func(t fib.TunnelID, packet []byte)
 	// IKE gets each ISAKMP message.
 	IKE func(d Datagram)
 	// Acquire reports traffic for a tunnel without an outbound SA (at most once a second a tunnel).
 	Acquire func(t fib.TunnelID)
-	// Moved reports that authenticated ESP came from another address or port than the SA's.
+	// Moved reports that authenticated ESP came from another address or port than the SA's (at most
+	// once a second a tunnel). Nothing follows the peer until Update.MoveRemote.
 	Moved func(t fib.TunnelID, from netip.AddrPort)
 }
 
