@@ -2,6 +2,7 @@ package esp
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -20,7 +21,7 @@ func forEachBatch(b *testing.B, run func(b *testing.B, batch *batch, packets int
 	for _, s := range benchSuites(b) {
 		for _, size := range []int{64, 1400} {
 			for _, sas := range []int{1, 8} {
-				b.Run(fmt.Sprintf("suite=%s/size=%d/sas=%d", s.name, size, sas), func(b *testing.B) {
+				b.Run(fmt.Sprintf("suite=%s/size=%d/sas=%d", strings.ReplaceAll(s.name, "/", "-"), size, sas), func(b *testing.B) {
 					batch := newBatch(b, s, packets, size, sas)
 					b.SetBytes(int64(packets * size))
 					b.ReportAllocs()
