@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -214,6 +213,9 @@ func (l *loader) claimTunnel(d *draft, add func(claim)) {
 // checkEndpoints makes sure that a site can tell its tunnels apart by the GRE header: by the
 // endpoints and the key.
 func (l *loader) checkEndpoints() {
+	if !slices.ContainsFunc(l.drafts, func(d *draft) bool { return d.ends[0].greNode != nil }) {
+		return // the outer addresses, which are unique
+	}
 	type header struct {
 		site          string
 		local, remote netip.Addr
@@ -236,7 +238,7 @@ func (l *loader) checkEndpoints() {
 				h.key, h.keyed = *e.GREKey, true
 			}
 			if o := first[h]; o != nil && e.GRERemote.IsValid() && e.greNode != nil {
-				l.report(e.greNode, "give one of them another endpoint or key", "site %s cannot tell %s from %s: the same GRE endpoints and key", e.site.Name, strings.Clone(d.Name), o.Name)
+				l.report(e.greNode, "give one of them another endpoint or key", "site %s cannot tell %s from %s: the same GRE endpoints and key", e.site.Name, d.Name, o.Name)
 				continue
 			}
 			first[h] = d

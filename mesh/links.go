@@ -35,7 +35,7 @@ type endDraft struct {
 	mask      *[4]byte      // of hellos; nil: that of the tunnel
 	proxy     *netip.Prefix // nil: the GRE endpoint
 	proxyNode ast.Node
-	greNode   ast.Node
+	greNode   ast.Node // `endpoints:`
 	address   endAddress
 }
 
@@ -329,8 +329,9 @@ func (l *loader) readGRE(d *draft, n ast.Node) {
 	})
 	endpoints := f.take("endpoints")
 	perEnd(l, d, endpoints, "endpoints", parseHost, func(e *endDraft, v netip.Addr) {
-		e.GRELocal, e.greNode = v, endpoints
+		e.GRELocal = v
 		for i := range d.ends {
+			d.ends[i].greNode = endpoints
 			if d.ends[i].End != e.End {
 				d.ends[i].GRERemote = v
 			}

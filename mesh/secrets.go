@@ -45,11 +45,13 @@ func ParseSecrets(name string, src []byte) (*Secrets, error) {
 	}
 	f := d.mapping(root, "the secrets file")
 	for _, v := range f.values {
+		if _, empty := v.Value.(*ast.NullNode); empty {
+			d.report(v.Key, "write a key behind it", "%s is empty", clip(keyText(v)))
+			continue
+		}
 		var key secret.Key
 		if value(d, v.Value, "a secret", parseKey, &key) {
 			s.add(keyText(v), key, d, v.Value)
-		} else if _, empty := v.Value.(*ast.NullNode); empty {
-			d.report(v.Key, "write a key behind it", "%s is empty", clip(keyText(v)))
 		}
 	}
 	if len(d.problems) > 0 {

@@ -228,7 +228,7 @@ func (d *document) text(n ast.Node, what string) (string, bool) {
 		return v.Value, true
 	case *ast.LiteralNode:
 		return strings.TrimRight(v.Value.Value, "\n"), true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode, *ast.InfinityNode, *ast.NanNode:
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return v.GetToken().Value, true
 	}
 	d.report(n, "write a single value", "%s has to be one value, this is %s", what, kind(n))
