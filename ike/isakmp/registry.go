@@ -228,5 +228,5 @@ const (
 	NHTBInform             NotifyType = 40001 // NHTB-INFORM
 )
 
-// Error reports whether the type is one of the error types (RFC 2408, 3.14.1).
-func (t NotifyType) Error() bool { return t > 0 && t < 8192 }
+// IsError reports whether the type is one of the error types (RFC 2408, 3.14.1).
+func (t NotifyType) IsError() bool { return t > 0 && t < 8192 }
