@@ -141,6 +141,12 @@ func (n *Net) BIRD(name, cidr string, s Settings) *BIRD {
 	return &BIRD{n.start(s, "bird", name, []string{cidr}, "bird.log", "bird.out")}
 }
 
+// BIRDOn starts BIRD in a namespace that is up, on interface IFACE of its settings.
+func (n *Net) BIRDOn(name string, s Settings) *BIRD {
+	n.tb.Helper()
+	return &BIRD{n.start(s, "bird", name, nil, "bird.log", "bird.out")}
+}
+
 // Birdc runs one command of birdc.
 func (b *BIRD) Birdc(cmd string) (string, error) { return b.do("birdc", cmd) }
 

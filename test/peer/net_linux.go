@@ -129,6 +129,17 @@ func (ns *Namespace) AddLAN(cidr string) {
 	ns.Run("ip", "link", "set", "lan0p", "up")
 }
 
+// Link joins two namespaces by a wire of their own: interface aName with address aCIDR in a, bName with
+// bCIDR in b.
+func (n *Net) Link(a *Namespace, aName, aCIDR string, b *Namespace, bName, bCIDR string) {
+	n.tb.Helper()
+	a.Run("ip", "link", "add", aName, "type", "veth", "peer", "name", bName, "netns", b.Name)
+	a.Run("ip", "addr", "add", aCIDR, "dev", aName)
+	b.Run("ip", "addr", "add", bCIDR, "dev", bName)
+	a.Run("ip", "link", "set", aName, "up")
+	b.Run("ip", "link", "set", bName, "up")
+}
+
 // Do runs f on a thread inside the namespace; sockets and devices that f opens stay there.
 func (ns *Namespace) Do(f func() error) error {
 	done := make(chan error)
