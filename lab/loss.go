@@ -9,6 +9,7 @@ type probe struct {
 	// ttl is what was left of the reply's TTL at the sender, forwardTTL of the request's at the
 	// receiver; 0 while not seen. A change means another path.
 	ttl, forwardTTL uint8
+	copies          int // how often the request arrived at the receiver; more than once is a replay
 }
 
 // An interruption is what numbered probes, sent in a steady rhythm, say about traffic that was away.

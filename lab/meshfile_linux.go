@@ -59,7 +59,12 @@ func newConfig(name string, src []byte, scratch string) (config, *mesh.Inventory
 	if err := c.edit(inv); err != nil {
 		return config{}, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return c, inv, nil
+	secrets, err := mesh.ParseSecrets(secretsName, c.secretsFile())
+	if err != nil {
+		return config{}, nil, err
+	}
+	inv, err = mesh.Load(name, c.src, secrets) // as the routers will see it
+	return c, inv, err
 }
 
 // secretReference finds what may be a `$name` in a mesh file; comments may hold some too.
@@ -186,13 +191,17 @@ func (c *config) write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	for _, name := range sortedKeys(c.secrets) {
-		fmt.Fprintf(&b, "%s: %q\n", name, c.secrets[name])
-	}
-	if err := os.WriteFile(filepath.Join(dir, secretsName), []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, secretsName), c.secretsFile(), 0o600); err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "mesh.yaml")
 	return path, os.WriteFile(path, c.src, 0o600)
+}
+
+func (c *config) secretsFile() []byte {
+	var b []byte
+	for _, name := range sortedKeys(c.secrets) {
+		b = fmt.Appendf(b, "%s: %q\n", name, c.secrets[name])
+	}
+	return b
 }

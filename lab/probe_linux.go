@@ -186,7 +186,7 @@ func startStream(from, to *host, m marker, id uint16) (*stream, error) {
 	s.wg.Go(func() {
 		s.hear(near, func(p *probe, e echo) { p.answered, p.ttl = true, e.ttl })
 	})
-	s.wg.Go(func() { s.hear(far, func(p *probe, e echo) { p.forwardTTL = e.ttl }) })
+	s.wg.Go(func() { s.hear(far, func(p *probe, e echo) { p.forwardTTL, p.copies = e.ttl, p.copies+1 }) })
 	return s, nil
 }
 
