@@ -87,7 +87,7 @@ links:
 
 func TestConfigReportsTheMeshFilesErrors(t *testing.T) {
 	t.Parallel()
-	_, _, err := newConfig("bad.yaml", []byte("mesh: bad\nsites:\n  a: {number: 1, adress: 192.0.2.1}\n"), t.TempDir())
+	_, _, err := newConfig("bad.yaml", []byte("mesh: bad\nsites:\n  a: {number: 1, addr: 192.0.2.1}\n"), t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "bad.yaml:3:") {
 		t.Errorf("error %v, want one with bad.yaml:3:", err)
 	}

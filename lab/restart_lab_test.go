@@ -233,7 +233,7 @@ func inject(t *testing.T, l *lab, to *site, frames [][]byte) {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
+		defer unix.Close(fd) //nolint:errcheck // sent already
 		for _, b := range frames {
 			protocol := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_IP))
 			if err := unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: port.Attrs().Index}); err != nil {
