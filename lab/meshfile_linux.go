@@ -38,8 +38,9 @@ type config struct {
 	secrets map[string]string
 }
 
-// newConfig turns a mesh file into what the lab can run: secrets of its own, a meshrouter at every
-// site whatever system it stands in for, and no NAT. scratch is a directory that may be written to.
+// newConfig turns a mesh file into what the lab can run: secrets of its own and no NAT. Systems stay:
+// each meshrouter treats its peers as what they stand in for. scratch is a directory that may be
+// written to.
 func newConfig(name string, src []byte, scratch string) (config, *mesh.Inventory, error) {
 	candidates := make(map[string]string)
 	for _, ref := range secretReference.FindAllSubmatch(src, -1) {
@@ -124,14 +125,9 @@ func randomText(n int) string {
 	return base64.RawURLEncoding.EncodeToString(b)[:n]
 }
 
-// edit makes the file one that every site of the lab can run.
+// edit makes the file one that fits the lab.
 func (c *config) edit(inv *mesh.Inventory) error {
 	for _, s := range inv.Sites {
-		if s.System != mesh.Meshrouter {
-			if err := c.set(string(mesh.Meshrouter), "sites", s.Name, "system"); err != nil {
-				return err
-			}
-		}
 		if s.Bind != s.Address {
 			if err := c.set(s.Address.String(), "sites", s.Name, "bind"); err != nil {
 				return err
