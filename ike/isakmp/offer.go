@@ -97,7 +97,9 @@ type Phase2Offer struct {
 // Attributes lists the offer as isakmpd does: lifetime, encapsulation, authentication, group, key length.
 func (o Phase2Offer) Attributes() []Attribute {
 	as := o.Life.append(nil, attrPhase2LifeType, attrPhase2Duration)
-	as = append(as, NewAttribute(attrEncapsulation, uint32(o.Encapsulation)))
+	if o.Encapsulation != 0 {
+		as = append(as, NewAttribute(attrEncapsulation, uint32(o.Encapsulation)))
+	}
 	if o.Auth != NoAuth {
 		as = append(as, NewAttribute(attrAuthAlgorithm, uint32(o.Auth)))
 	}

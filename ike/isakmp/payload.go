@@ -58,7 +58,8 @@ func ParsePayloads(first PayloadType, b []byte) (ps []Payload, rest []byte, err 
 func (t PayloadType) topLevel() bool {
 	switch t {
 	case PayloadSA, PayloadKE, PayloadID, PayloadCert, PayloadCertReq, PayloadHash, PayloadSig, PayloadNonce,
-		PayloadNotification, PayloadDelete, PayloadVendorID, PayloadAttributes, PayloadNATD, PayloadNATOA:
+		PayloadNotification, PayloadDelete, PayloadVendorID, PayloadAttributes, PayloadNATD, PayloadNATOA,
+		PayloadNATDDraft01, PayloadNATOADraft01:
 		return true
 	default:
 		return t.Private()

@@ -32,7 +32,7 @@ const (
 // PayloadType is the type of a payload (RFC 2408, 3.1; RFC 3947).
 type PayloadType uint8
 
-// The payloads, printed in the notation of RFC 2408.
+// The payloads, printed in the notation of RFC 2408. Cisco routers of 2008 still send those of draft 01.
 const (
 	PayloadNone         PayloadType = 0   // none
 	PayloadSA           PayloadType = 1   // SA
@@ -49,6 +49,8 @@ const (
 	PayloadDelete       PayloadType = 12  // D
 	PayloadVendorID     PayloadType = 13  // VID
 	PayloadAttributes   PayloadType = 14  // ATTR
+	PayloadNATDDraft01  PayloadType = 15  // NAT-D (draft 01)
+	PayloadNATOADraft01 PayloadType = 16  // NAT-OA (draft 01)
 	PayloadNATD         PayloadType = 20  // NAT-D
 	PayloadNATOA        PayloadType = 21  // NAT-OA
 	PayloadNATDDraft    PayloadType = 130 // NAT-D (draft)

@@ -59,6 +59,8 @@ func _() {
 	_ = x[PayloadDelete-12]
 	_ = x[PayloadVendorID-13]
 	_ = x[PayloadAttributes-14]
+	_ = x[PayloadNATDDraft01-15]
+	_ = x[PayloadNATOADraft01-16]
 	_ = x[PayloadNATD-20]
 	_ = x[PayloadNATOA-21]
 	_ = x[PayloadNATDDraft-130]
@@ -66,20 +68,20 @@ func _() {
 }
 
 const (
-	_PayloadType_name_0 = "noneSAPTKEIDCERTCRHASHSIGNONCENDVIDATTR"
+	_PayloadType_name_0 = "noneSAPTKEIDCERTCRHASHSIGNONCENDVIDATTRNAT-D (draft 01)NAT-OA (draft 01)"
 	_PayloadType_name_1 = "NAT-DNAT-OA"
 	_PayloadType_name_2 = "NAT-D (draft)NAT-OA (draft)"
 )
 
 var (
-	_PayloadType_index_0 = [...]uint8{0, 4, 6, 7, 8, 10, 12, 16, 18, 22, 25, 30, 31, 32, 35, 39}
+	_PayloadType_index_0 = [...]uint8{0, 4, 6, 7, 8, 10, 12, 16, 18, 22, 25, 30, 31, 32, 35, 39, 55, 72}
 	_PayloadType_index_1 = [...]uint8{0, 5, 11}
 	_PayloadType_index_2 = [...]uint8{0, 13, 27}
 )
 
 func (i PayloadType) String() string {
 	switch {
-	case i <= 14:
+	case i <= 16:
 		return _PayloadType_name_0[_PayloadType_index_0[i]:_PayloadType_index_0[i+1]]
 	case 20 <= i && i <= 21:
 		i -= 20
