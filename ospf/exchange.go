@@ -37,12 +37,13 @@ func (n *neighbor) restartExchange(s *step) {
 
 // sendDD sends d with the constant fields filled in, and remembers it for retransmission.
 func (n *neighbor) sendDD(s *step, d DatabaseDescription) {
-	d.MTU, d.Options, d.Sequence = n.f.cfg.DDMTU, ourOptions, n.ddSequence
+	d.Options, d.Sequence = ourOptions, n.ddSequence
 	n.lastSent = d
 	n.resendDD(s)
 }
 
 func (n *neighbor) resendDD(s *step) {
+	n.lastSent.MTU = n.f.cfg.DDMTU // which may have been corrected since
 	n.f.send(s, allSPFRouters(), DatabaseDescriptionPacket, n.lastSent)
 	if n.state == ExStart || n.master && n.state == Exchange {
 		n.ddTimer.set(s, s.now.Add(n.f.cfg.RxmtInterval))
@@ -231,7 +232,7 @@ func (n *neighbor) describe(s *step, flags DDFlags) {
 	room := (n.f.bodySize() - ddFixedSize) / LSAHeaderSize
 	for len(n.summary) > 0 && len(d.Headers) < room {
 		if e := n.summary[0]; !e.removed {
-			d.Headers = append(d.Headers, e.header(s.now))
+			d.Headers = append(d.Headers, e.header(s.now).aged())
 		}
 		n.summary = n.summary[1:]
 	}

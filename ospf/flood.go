@@ -320,13 +320,13 @@ func (n *neighbor) receiveAck(s *step, a LinkStateAck) {
 // acknowledgeNow and acknowledgeLater are the direct and the delayed acknowledgment of RFC 2328,
 // 13.5. Both go to AllSPFRouters.
 func (n *neighbor) acknowledgeNow(s *step, h LSAHeader) {
-	n.f.direct = append(n.f.direct, h)
+	n.f.direct = append(n.f.direct, h.aged())
 	n.f.markDirty(s)
 }
 
 func (n *neighbor) acknowledgeLater(s *step, h LSAHeader) {
 	f := n.f
-	f.acks = append(f.acks, h)
+	f.acks = append(f.acks, h.aged())
 	if len(f.acks) == f.acksPerPacket() {
 		f.sendAcks(s)
 		return

@@ -229,7 +229,7 @@ const reserveSteps = 1024
 // space it stays there: receivers take an equal number (RFC 2328, D.3).
 func (s *step) nextSequence(f *ospfInterface) uint32 {
 	in := s.in
-	seq := max(f.sequence, in.cfg.FirstSequence, clockSequence(s.now))
+	seq := max(f.sequence, clockSequence(s.now))
 	if seq == f.sequence && seq < math.MaxUint32 {
 		seq++
 	}

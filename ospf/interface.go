@@ -303,6 +303,7 @@ func (s *step) configure(c Config) {
 	c = c.withDefaults()
 	if in.started.IsZero() {
 		in.started = s.now
+		in.highSequence = max(c.FirstSequence, 1) - 1 // only a start looks at it, a reload has gone further
 	}
 	identity := c.RouterID != in.cfg.RouterID || c.Area != in.cfg.Area
 	var again []*ospfInterface

@@ -129,6 +129,12 @@ func readLSAHeader(r *wire.Reader) LSAHeader {
 // age is the age in seconds, at most MaxAge, without the DoNotAge bit.
 func (h LSAHeader) age() uint16 { return min(h.Age&^doNotAge, MaxAge) }
 
+// aged is h with an age of at least 1 second: OpenBSD's ospfd takes no 0, in acknowledgments neither.
+func (h LSAHeader) aged() LSAHeader {
+	h.Age = max(h.Age, 1)
+	return h
+}
+
 // compare says whether h is a more recent instance than o (> 0), an older one (< 0) or the same
 // (RFC 2328, 13.1).
 func (h LSAHeader) compare(o LSAHeader) int {

@@ -114,16 +114,17 @@ func (s *step) originate() {
 }
 
 // announceNothing flushes our router-LSA: one without links is refused by OpenBSD's ospfd, so none
-// is made. The first time it says so.
+// is made.
 func (s *step) announceNothing(e *lsaEntry) {
 	own := &s.in.own
-	if e != nil && e.age(s.now) < MaxAge {
-		own.sequence = max(own.sequence, e.lsa.Header().Sequence)
-		s.prematureAge(e)
+	if e == nil || own.empty {
+		return
 	}
-	if !own.empty {
+	own.sequence = max(own.sequence, e.lsa.Header().Sequence)
+	if e.age(s.now) < MaxAge {
 		own.empty = true
-		s.event(nil, "router_lsa_empty", false, "no interface is up: no router-LSA is originated")
+		s.prematureAge(e)
+		s.event(nil, "router_lsa_empty", false, "no interface is up: our router-LSA is flushed and none is originated")
 	}
 }
 
