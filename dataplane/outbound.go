@@ -69,7 +69,7 @@ func (w *worker) toTunnel(from *tunnel, id fib.TunnelID, f frame, h ipv4.Header)
 // clampMSS keeps TCP from sending, in either direction, segments that would need fragmentation.
 func clampMSS(f frame, h ipv4.Header, t *tunnel) {
 	if h.Protocol() == ipv4.ProtocolTCP && t.MTU > tcpIPHeaders {
-		ipv4.ClampMSS(f.pkt(), uint16(t.MTU-tcpIPHeaders))
+		ipv4.ClampMSS(f.pkt(), uint16(t.MTU-tcpIPHeaders)) //nolint:gosec // withConfig bounds the MTU
 	}
 }
 
