@@ -125,8 +125,11 @@ func Find(ps []Payload, t PayloadType) (Payload, bool) {
 
 // Covered returns what the HASH payload at the front of a phase 2 message authenticates besides the
 // message id: everything behind it in clear up to the padding (RFC 2409, 5.5). clear and ps are the
-// argument and the result of ParsePayloads.
+// argument and the result of ParsePayloads; a chain without payloads covers nothing.
 func Covered(clear []byte, ps []Payload) []byte {
+	if len(ps) == 0 {
+		return nil
+	}
 	end := 0
 	for _, p := range ps {
 		end += len(p.Raw)

@@ -226,7 +226,7 @@ func TestUnknownPayload(t *testing.T) {
 	if err != nil || len(ps) != 1 || len(rest) != 2 || !ps[0].Type.Private() {
 		t.Errorf("a private payload: %v, rest %x, %v", ps, rest, err)
 	}
-	if ps, rest, err := isakmp.ParsePayloads(isakmp.PayloadNone, []byte{1}); err != nil || len(ps) != 0 || len(rest) != 1 {
+	if ps, rest, err := isakmp.ParsePayloads(isakmp.PayloadNone, []byte{1}); err != nil || len(ps) != 0 || len(rest) != 1 || len(isakmp.Covered(rest, ps)) != 0 {
 		t.Errorf("no payload: %v, rest %x, %v", ps, rest, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/des" //nolint:gosec // 3DES is what old peers speak
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"meshrouter/ike/isakmp"
@@ -67,9 +68,12 @@ func (c Chain) Seal(message []byte) (sealed []byte, next Chain) {
 }
 
 // Open decrypts the payloads of a whole message into new memory, padding included: isakmp.ParsePayloads returns
-// that as rest. The error is about the length. With the wrong key the result is noise, which only
-// a hash can tell; keep the next chain when that fits.
+// that as rest. The error is about the length, or says that the chain is the zero Chain: no keys yet. With the
+// wrong key the result is noise, which only a hash can tell; keep the next chain when that fits.
 func (c Chain) Open(message []byte) (payloads []byte, next Chain, err error) {
+	if c.block == nil {
+		return nil, c, errors.New("encrypted message: there are no keys yet")
+	}
 	size := c.block.BlockSize()
 	sealed := message[min(len(message), isakmp.HeaderSize):]
 	if len(sealed) == 0 || len(sealed)%size != 0 {

@@ -98,6 +98,15 @@ func TestOpenLengths(t *testing.T) {
 	}
 }
 
+// TestNoKeysYet opens a message that comes before Diffie-Hellman is done.
+func TestNoKeysYet(t *testing.T) {
+	t.Parallel()
+	var chain Chain
+	if _, _, err := chain.Open(make([]byte, isakmp.HeaderSize+8)); err == nil {
+		t.Error("the zero chain opened a message")
+	}
+}
+
 // TestBadKeys makes chains of keys that were restored from somewhere and are damaged.
 func TestBadKeys(t *testing.T) {
 	t.Parallel()
