@@ -46,13 +46,11 @@ type Site struct {
 	Source        string     // "mesh.yaml:9:3"
 }
 
-// A LANInterface is the device of one LAN.
+// A LANInterface is the device of one LAN. OSPF announces the network and sends nothing there.
 type LANInterface struct {
 	Name   string
 	Prefix netip.Prefix
-	Cost   int
-	// Active says that OSPF runs on the device (`ospf: active`); else its network is only announced.
-	Active bool
+	Cost   int // 1..65535
 }
 
 // A Link joins two sites.

@@ -465,7 +465,7 @@ func (l *loader) readSite(name string, v *ast.MappingValueNode) *siteDraft {
 	return s
 }
 
-// readLAN reads a network, or {prefix:, interface:, cost:, ospf:}.
+// readLAN reads a network, or {prefix:, interface:, cost:}.
 func (l *loader) readLAN(s *siteDraft, n ast.Node) {
 	var prefix netip.Prefix
 	if _, isMap := n.(ast.MapNode); !isMap {
@@ -482,12 +482,11 @@ func (l *loader) readLAN(s *siteDraft, n ast.Node) {
 	}
 	good := value(l.document, p, "prefix", parseLAN, &dev.Prefix)
 	named := read(f, "interface", parseDevice, &dev.Name)
-	costNode, ospfNode := f.take("cost"), f.take("ospf")
-	value(l.document, costNode, "cost", parseInt(1, 65535), &dev.Cost)
-	value(l.document, ospfNode, "ospf", keyword(word[bool]{"passive", false}, word[bool]{"active", true}), &dev.Active)
+	cost := f.take("cost")
+	value(l.document, cost, "cost", parseInt(1, 65535), &dev.Cost)
 	f.done()
-	if !named && (costNode != nil || ospfNode != nil) {
-		l.report(n, "write interface: and the device's name", "cost and ospf of a lan need its interface")
+	if !named && cost != nil {
+		l.report(cost, "write interface: and the device's name", "the cost of a lan needs its interface")
 	}
 	if good {
 		s.LAN, s.lan = append(s.LAN, dev.Prefix), append(s.lan, p)

@@ -292,12 +292,12 @@ func TestDefaults(t *testing.T) {
 func TestSiteSettings(t *testing.T) {
 	t.Parallel()
 	inv := mustLoad(t, "lan: [10.1.0.0/24]}", "bind: 172.16.0.9, router-id: 10.9.9.9, tun: wan0, mtu: 1492, "+
-		"lan: [10.1.0.0/24, {prefix: 10.1.1.0/24, interface: eth1, cost: 3, ospf: active}]}")
+		"lan: [10.1.0.0/24, {prefix: 10.1.1.0/24, interface: eth1, cost: 3}]}")
 	s, _ := inv.Site("london")
 	if s.Bind.String() != "172.16.0.9" || s.RouterID.String() != "10.9.9.9" || s.TUN != "wan0" || s.LinkMTU != 1492 || len(s.LAN) != 2 {
 		t.Errorf("site: %+v", s)
 	}
-	if want := (LANInterface{"eth1", netip.MustParsePrefix("10.1.1.0/24"), 3, true}); len(s.LANInterfaces) != 1 || s.LANInterfaces[0] != want {
+	if want := (LANInterface{"eth1", netip.MustParsePrefix("10.1.1.0/24"), 3}); len(s.LANInterfaces) != 1 || s.LANInterfaces[0] != want {
 		t.Errorf("interfaces: %+v", s.LANInterfaces)
 	}
 	e := end(t, inv, "london", "london-osaka")

@@ -108,7 +108,7 @@ func problemCases() []problemCase {
 		{"zero byte", []string{"example", "exa\x00mple"}, "line 1 holds a zero byte: write plain text in UTF-8"},
 		{"nested too deep", []string{"links: full", "links: " + strings.Repeat("[", 100000)}, "line 10 is too long or nests too deep: write it flatter"},
 		{"nested too deep in blocks", []string{"links: full", "links:\n" + strings.Repeat("- ", 100000)}, "line 11 is too long or nests too deep: write it flatter"},
-		{"LAN cost without interface", []string{"[10.1.0.0/24]", "[{prefix: 10.1.0.0/24, cost: 3}]"}, "7:49: cost and ospf of a lan need its interface: write interface: and the device's name"},
+		{"LAN cost without interface", []string{"[10.1.0.0/24]", "[{prefix: 10.1.0.0/24, cost: 3}]"}, "7:77: the cost of a lan needs its interface: write interface: and the device's name"},
 		{"device name", []string{"number: 1", "number: 1, tun: averyverylongname"}, `7:28: "averyverylongname" cannot be the name of an interface: write at most 15 letters and digits, as in mr0`},
 		{"count without keepalive", []string{"links: full", list + "{between: [london, osaka], gre: {count: 3}}"}, "12:45: count without keepalive does nothing: write keepalive: 10s too"},
 	}
