@@ -244,7 +244,7 @@ func eachPeer(t *testing.T, test func(t *testing.T, n *peer.Net, ns *peer.Namesp
 func TestOSPFAdjacency(t *testing.T) {
 	eachPeer(t, func(t *testing.T, n *peer.Net, ns *peer.Namespace, start func(peer.Settings) ospfRouter) {
 		capture := n.Capture()
-		s := startSpeaker(t, ns, config(ourID, "10.1.0.1/24", key, wired("eth0", "192.0.2.1/24")))
+		s := startSpeaker(t, ns, config(key, wired("eth0", "192.0.2.1/24")))
 		p := start(timers)
 		converged(t, s, p, 20*time.Second)
 
@@ -279,7 +279,7 @@ func TestOSPFAdjacency(t *testing.T) {
 // new sequence numbers and LSAs (12.1.6, 13.4, D.3).
 func TestOSPFOurRestart(t *testing.T) {
 	eachPeer(t, func(t *testing.T, _ *peer.Net, ns *peer.Namespace, start func(peer.Settings) ospfRouter) {
-		cfg := config(ourID, "10.1.0.1/24", key, wired("eth0", "192.0.2.1/24"))
+		cfg := config(key, wired("eth0", "192.0.2.1/24"))
 		first := startSpeaker(t, ns, cfg)
 		p := start(timers)
 		converged(t, first, p, 20*time.Second)
@@ -302,7 +302,7 @@ func TestOSPFOurRestart(t *testing.T) {
 // A neighbor with another key is refused by name and number; with the right one it is taken at once.
 func TestOSPFWrongKey(t *testing.T) {
 	eachPeer(t, func(t *testing.T, _ *peer.Net, ns *peer.Namespace, start func(peer.Settings) ospfRouter) {
-		cfg := config(ourID, "10.1.0.1/24", "not the key", wired("eth0", "192.0.2.1/24"))
+		cfg := config("not the key", wired("eth0", "192.0.2.1/24"))
 		s := startSpeaker(t, ns, cfg)
 		p := start(timers)
 		peer.Eventually(t, 10*time.Second, "their digest is refused three times", func() error {
@@ -324,7 +324,7 @@ func TestOSPFWrongKey(t *testing.T) {
 func TestOSPFLargeRouterLSA(t *testing.T) {
 	const networks = 200
 	eachPeer(t, func(t *testing.T, _ *peer.Net, ns *peer.Namespace, start func(peer.Settings) ospfRouter) {
-		cfg := config(ourID, "10.1.0.1/24", key, wired("eth0", "192.0.2.1/24"))
+		cfg := config(key, wired("eth0", "192.0.2.1/24"))
 		for i := range networks {
 			cfg.Interfaces = append(cfg.Interfaces, ospf.InterfaceConfig{
 				Name: fmt.Sprintf("stub%d", i), Passive: true, Cost: 10,
@@ -357,7 +357,7 @@ func TestOSPFTransit(t *testing.T) {
 	ns := ours(n)
 	b := n.Namespace("b", "198.18.0.2/24")
 	n.Link(ns, "east", "198.51.100.1/30", b, "west", "198.51.100.2/30")
-	s := startSpeaker(t, ns, config(ourID, "10.1.0.1/24", key,
+	s := startSpeaker(t, ns, config(key,
 		wired("eth0", "192.0.2.1/24"), wired("east", "198.51.100.1/30")))
 	left := frr{n.FRR("p", theirCID, timers)}
 	right := bird{n.BIRDOn("b", peer.Settings{

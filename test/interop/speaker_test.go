@@ -237,15 +237,15 @@ func routerID(s string) ospf.RouterID {
 	return ospf.RouterID(uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]))
 }
 
-// config is a router with one stub network, the timers of these tests and MD5 on its interfaces.
-func config(id, stub, md5 string, interfaces ...ospf.InterfaceConfig) ospf.Config {
+// config is the router ourID with ourLAN, and MD5 on its other interfaces.
+func config(md5 string, interfaces ...ospf.InterfaceConfig) ospf.Config {
 	for i := range interfaces {
 		interfaces[i].Auth = auth(md5)
 	}
 	interfaces = append(interfaces, ospf.InterfaceConfig{
-		Name: "lan0", Passive: true, Address: netip.MustParsePrefix(stub), Cost: 10,
+		Name: "lan0", Passive: true, Address: netip.MustParsePrefix("10.1.0.1/24"), Cost: 10,
 	})
-	return ospf.Config{RouterID: routerID(id), Interfaces: interfaces}
+	return ospf.Config{RouterID: routerID(ourID), Interfaces: interfaces}
 }
 
 func auth(md5 string) ospf.Auth {

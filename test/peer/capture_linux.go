@@ -38,7 +38,7 @@ func (n *Net) Capture() *Capture {
 		if strings.Contains(lines.Text(), "listening on") {
 			go func() {
 				defer close(c.rest)
-				for lines.Scan() { //nolint:revive // reads to the end
+				for lines.Scan() {
 				}
 			}()
 			return c

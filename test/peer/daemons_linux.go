@@ -39,9 +39,9 @@ func (d *daemon) do(cmd string, args ...string) (string, error) {
 	return d.net.script(d.settings, d.script, append([]string{cmd, d.name}, args...)...)
 }
 
-func (d *daemon) mustDo(cmd string, args ...string) string {
+func (d *daemon) mustDo(cmd string, args ...string) {
 	d.net.tb.Helper()
-	return d.net.must(d.settings, d.script, append([]string{cmd, d.name}, args...)...)
+	d.net.must(d.settings, d.script, append([]string{cmd, d.name}, args...)...)
 }
 
 // Routes are the destinations of the kernel's routes that the routing daemon called proto has made:
@@ -223,7 +223,7 @@ func (g *Guest) Vtysh(cmd string) (string, error) { return g.Exec("vtysh -c '" +
 
 // tail is the last n lines of a file.
 func tail(path string, n int) string {
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // a log of the tests' own
 	if err != nil {
 		return err.Error()
 	}

@@ -21,7 +21,11 @@ func Main(m *testing.M) {
 			_ = exec.Command(filepath.Join(dir, "test", "peers", "sweep")).Run() //nolint:gosec,noctx // our own script
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if build.dir != "" {
+		_ = os.RemoveAll(build.dir)
+	}
+	os.Exit(code)
 }
 
 func missing() (what []string) {

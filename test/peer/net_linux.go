@@ -50,7 +50,7 @@ func (n *Net) state() string { return filepath.Join("/tmp", "meshrouter-peers-"+
 func (n *Net) script(s Settings, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(n.scripts, name), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(n.scripts, name), args...) //nolint:gosec // our own scripts
 	cmd.Env = append(os.Environ(), "PEERS_PREFIX="+n.prefix, "PEERS_STATE="+n.state())
 	for k, v := range s {
 		cmd.Env = append(cmd.Env, k+"="+v)
@@ -65,13 +65,11 @@ func (n *Net) script(s Settings, name string, args ...string) (string, error) {
 }
 
 // must is script for what has to succeed.
-func (n *Net) must(s Settings, name string, args ...string) string {
+func (n *Net) must(s Settings, name string, args ...string) {
 	n.tb.Helper()
-	out, err := n.script(s, name, args...)
-	if err != nil {
+	if _, err := n.script(s, name, args...); err != nil {
 		n.tb.Fatal(err)
 	}
-	return out
 }
 
 // A Namespace is a network namespace with eth0 on the segment: a place for the router under test, or
