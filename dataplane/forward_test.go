@@ -3,6 +3,7 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -78,7 +79,7 @@ func TestDeliveryHeader(t *testing.T) {
 	key := uint32(77)
 	bubble(t, func(t *testing.T, n *network) {
 		a, b := n.site(1), &site{n: n, index: 2}
-		j, _ := n.joinAlone(a, b, link{key: &key})
+		j := n.joinAlone(a, b, link{key: &key})
 		f := n.forge(j)
 		for i := range 2 {
 			p := udp(a.lan(9), b.lan(9), "")
@@ -103,7 +104,7 @@ func TestDeliveryHeader(t *testing.T) {
 }
 
 // joinAlone is join with nobody at the far end.
-func (n *network) joinAlone(a, b *site, l link) (joint, joint) {
+func (n *network) joinAlone(a, b *site, l link) joint {
 	n.t.Helper()
 	l.noSA = true
 	if l.mode == 0 {
@@ -121,7 +122,7 @@ func (n *network) joinAlone(a, b *site, l link) (joint, joint) {
 		u.SetOutbound(j.id, mustSA(n.t, esp.NewOutbound, j.params(1)))
 		u.SetRoutes([]fib.Route{{Prefix: b.lanPrefix(), NextHops: []fib.NextHop{{Tunnel: j.id}}}}, nil)
 	})
-	return j, back
+	return j
 }
 
 func TestReplayIsRefused(t *testing.T) {
@@ -155,7 +156,7 @@ func TestReplayWithinABatch(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, n *network) {
 		a, b := n.site(1), &site{n: n, index: 2}
-		j, _ := n.joinAlone(a, b, link{})
+		j := n.joinAlone(a, b, link{})
 		f := n.forge(j)
 		sealed := f.seal(4, f.delivery(47, greOf(0x0800, udp(b.lan(9), a.lan(9), ""))))
 		w := newWorker(a.Engine, a.queues[0])
@@ -294,7 +295,7 @@ func TestFragmentedDeliveryIsReassembled(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, n *network) {
 		a, b := n.site(1), &site{n: n, index: 2}
-		j, _ := n.joinAlone(a, b, link{})
+		j := n.joinAlone(a, b, link{})
 		f := n.forge(j)
 		p := udp(b.lan(9), a.lan(9), strings.Repeat("y", 1460))
 		var pieces [][]byte
@@ -362,7 +363,7 @@ func TestMSSIsClamped(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, n *network) {
 		a, b := n.site(1), &site{n: n, index: 2}
-		j, _ := n.joinAlone(a, b, link{})
+		j := n.joinAlone(a, b, link{})
 		f := n.forge(j)
 		check := func(what string, pkt []byte, want uint16) {
 			t.Helper()
@@ -452,7 +453,7 @@ func TestScreenOSVPNMonitorPingIsAnswered(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, n *network) {
 				a, b := n.site(1), &site{n: n, index: 2}
-				j, _ := n.joinAlone(a, b, link{mode: tt.mode})
+				j := n.joinAlone(a, b, link{mode: tt.mode})
 				if tt.loopbacks {
 					c := j.config()
 					c.Local, c.Remote = loopbackA, loopbackB
@@ -536,7 +537,7 @@ func TestICMPErrorWithoutRouteIsNotLeaked(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, n *network) {
 		a, b, c := n.site(1), &site{n: n, index: 2}, &site{n: n, index: 3}
-		j, _ := n.joinAlone(a, b, link{})
+		j := n.joinAlone(a, b, link{})
 		n.joinAlone(a, c, link{})
 		f := n.forge(j)
 		p := udp(netip.MustParseAddr("203.0.113.5"), c.lan(9), "") // a source that we have no route to
@@ -617,10 +618,10 @@ func TestInjectSaysWhyNot(t *testing.T) {
 		a, b := n.site(1), n.site(2)
 		ja, _ := n.join(a, b, link{noSA: true})
 		hello := ospfPacket(a.tunnelAddr(b), netip.MustParseAddr("224.0.0.5"), 44)
-		if err := a.Inject(ja.id, hello); err != ErrNoSA {
+		if err := a.Inject(ja.id, hello); !errors.Is(err, ErrNoSA) {
 			t.Errorf("without an SA: %v, want ErrNoSA", err)
 		}
-		if err := a.Inject(7, hello); err != ErrNoTunnel {
+		if err := a.Inject(7, hello); !errors.Is(err, ErrNoTunnel) {
 			t.Errorf("unknown tunnel: %v, want ErrNoTunnel", err)
 		}
 		if err := a.Inject(ja.id, []byte("nonsense")); err == nil {
@@ -681,6 +682,44 @@ func TestPeerBehindNATMoves(t *testing.T) {
 	})
 }
 
+// A packet that was overtaken by those from the new address tells where the peer was.
+func TestLatePacketDoesNotMoveThePeerBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, n *network) {
+		a, b := n.site(1), &site{n: n, index: 2}
+		j := n.joinAlone(a, b, link{udp: true})
+		f := n.forge(j)
+		first := f.seal(4, f.delivery(47, greOf(0x0800, udp(inner4(2), inner4(1), ""))))
+		second := f.seal(4, f.delivery(47, greOf(0x0800, udp(inner4(2), inner4(1), ""))))
+		f.deliver(second)
+		n.hub.Deliver(underlay.Wire{UDP: true, Src: netip.MustParseAddrPort("192.0.2.2:1024"), Dst: f.out.Dst(), Payload: first})
+		if got := a.got(); len(got) != 2 {
+			t.Errorf("%d packets arrived, want 2", len(got))
+		}
+		if got := a.moves(); len(got) != 0 {
+			t.Errorf("Moved was called with %v", got)
+		}
+	})
+}
+
+// An SA belongs to one of our addresses.
+func TestPacketToAnotherOfOurAddressesIsDropped(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, n *network) {
+		a, b := n.site(1), &site{n: n, index: 2}
+		j := n.joinAlone(a, b, link{})
+		p := joint{j.link, 0, b, a}.params(1)
+		p.Dst = netip.MustParseAddrPort("192.0.2.77:0")
+		a.Update(func(u *Update) { u.AddInbound(j.id, mustSA(t, esp.NewInbound, p)) })
+		f := n.forge(j)
+		f.send(4, f.delivery(47, greOf(0x0800, udp(inner4(2), inner4(1), ""))))
+		if got := a.got(); len(got) != 0 {
+			t.Errorf("delivered: % x", got)
+		}
+		a.dropped(dropOuterAddress)
+	})
+}
+
 func TestIKEGoesToItsHandler(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, n *network) {
@@ -730,7 +769,7 @@ func TestECN(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, n *network) {
 		a, b := n.site(1), &site{n: n, index: 2}
-		j, _ := n.joinAlone(a, b, link{})
+		j := n.joinAlone(a, b, link{})
 		f := n.forge(j)
 		for _, tt := range []struct {
 			delivery, payload uint8
