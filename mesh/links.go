@@ -39,11 +39,11 @@ type endDraft struct {
 	address   endAddress
 }
 
-func (l *loader) readLinks(defaults ast.Node) {
+func (l *loader) readLinks(root, defaults ast.Node) {
 	n := l.nodes.links
 	switch v := n.(type) {
 	case nil:
-		l.report(nil, "write links: full, links: {hub: [SITE]} or a list of - {between: [SITE, SITE]}", "the mesh has no links")
+		l.report(root, "write links: full, links: {hub: [SITE]} or a list of - {between: [SITE, SITE]}", "the mesh has no links")
 		return
 	case *ast.StringNode:
 		if v.Value != "full" {

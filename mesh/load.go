@@ -158,7 +158,7 @@ func (l *loader) file(f *fields, open func(ref string) (*Secrets, error)) {
 	l.readSites(f)
 	defaults := f.take("defaults")
 	l.nodes.links = f.take("links")
-	l.readLinks(defaults)
+	l.readLinks(f.node, defaults)
 	f.done()
 	if l.inv.Name == "" && !slices.ContainsFunc(l.problems, func(p Problem) bool { return strings.Contains(p.What, "be a name") }) {
 		l.report(f.node, "write mesh: and a name at the top", "the mesh has no name")

@@ -51,7 +51,7 @@ func problemCases() []problemCase {
 		{"key twice", []string{"number: 1,", "number: 1, number: 1,"}, "7:23: site london has number twice, first in line 7: remove one of them"},
 		{"site twice", []string{"  osaka:", "  london:"}, "9:3: sites has london twice, first in line 7: remove one of them"},
 		{"bad name", []string{"  osaka:", "  '../osaka':"}, `9:3: "../osaka" cannot be a name: write a letter and up to 31 letters, digits, dots, dashes or underscores`},
-		{"no value", []string{"links: full", "links:"}, "10:1: links has no value: write a value behind it, or remove it\nthe mesh has no links: write links: full, links: {hub: [SITE]} or a list of - {between: [SITE, SITE]}"},
+		{"no value", []string{"links: full", "links:"}, "10:1: links has no value: write a value behind it, or remove it\n1:1: the mesh has no links: write links: full, links: {hub: [SITE]} or a list of - {between: [SITE, SITE]}"},
 		{"no name", []string{"mesh: example\n", ""}, "1:1: the mesh has no name: write mesh: and a name at the top"},
 		{"links misspelt", []string{"full", "ful"}, `10:8: links cannot be "ful": write full, {hub: [SITE]} or a list of - {between: [SITE, SITE]}`},
 		{"unknown hub", []string{"full", "{hub: [lodnon]}"}, `10:15: there is no site "lodnon": did you mean london?`},
@@ -106,6 +106,12 @@ func problemCases() []problemCase {
 		{"second document", []string{"links:", "---\nlinks:"}, "11:1: a second YAML document begins here: put it into a file of its own"},
 		{"not YAML", []string{"{area: 0.0.0.0,", "{area: [0.0.0.0,"}, ""},
 		{"zero byte", []string{"example", "exa\x00mple"}, "line 1 holds a zero byte: write plain text in UTF-8"},
+		{"too large", []string{"links: full", strings.Repeat("#", 1<<20)}, "the file has more than 1 MiB: split the mesh"},
+		{"too many lines", []string{"links: full", strings.Repeat("\n", 60_000)}, "the file has more than 50000 lines: split the mesh"},
+		{"not a mapping", []string{base, "- a\n- b\n"}, "1:1: the mesh file has to be a mapping, this is a list: write `key: value` pairs\n1:1: the mesh has no links: write links: full, links: {hub: [SITE]} or a list of - {between: [SITE, SITE]}\n" +
+			"1:1: the mesh has no name: write mesh: and a name at the top\n1:1: the mesh has no sites: write sites: and below it name: {number: 1, address: 192.0.2.1, lan: [10.1.0.0/24]}\n" +
+			"secrets.yaml:1:7: nothing uses the secret \"ospf\": remove it, or use it as $ospf"},
+		{"empty", []string{base, "# nothing\n"}, "the mesh file is empty: write mesh:, sites: and links: (examples/triangle.yaml is one)"},
 		{"nested too deep", []string{"links: full", "links: " + strings.Repeat("[", 100000)}, "line 10 is too long or nests too deep: write it flatter"},
 		{"nested too deep in blocks", []string{"links: full", "links:\n" + strings.Repeat("- ", 100000)}, "line 11 is too long or nests too deep: write it flatter"},
 		{"LAN cost without interface", []string{"[10.1.0.0/24]", "[{prefix: 10.1.0.0/24, cost: 3}]"}, "7:77: the cost of a lan needs its interface: write interface: and the device's name"},
