@@ -45,12 +45,14 @@ type PeerConfig struct {
 	PFS               Group             // 0: none
 	Mode              EncapsulationMode // Tunnel or Transport, without the UDP variants
 	LocalTS, RemoteTS Selector          // proxy ids (IDci, IDcr)
-	Phase1Lifetime    time.Duration
-	Phase2Lifetime    time.Duration
-	Phase2Kilobytes   uint32        // 0: no volume limit
-	DPD               time.Duration // probe after this long without inbound ESP; 0: only answer
-	NATT              NATTraversal
-	Source            string // "mesh.yaml:12:5", the place to change in error messages
+	Phase1Lifetime    time.Duration     // offered; and the longest that we keep an ISAKMP SA. 0: 8 h
+	Phase2Lifetime    time.Duration     // of ESP SAs, likewise. 0: 1 h
+	Phase2Kilobytes   uint32            // 0: no volume limit
+	// Phase1Min and Phase1Max bound the phase 1 lifetimes that a peer may offer; 0: 60 s and 86400 s.
+	Phase1Min, Phase1Max time.Duration
+	DPD                  time.Duration // probe after this long without inbound ESP; 0: only answer
+	NATT                 NATTraversal
+	Source               string // "mesh.yaml:12:5", the place to change in error messages
 }
 
 // An Identity is what an ID payload carries (RFC 2407, 4.6.2).
@@ -145,9 +147,11 @@ type (
 		ID     uint64
 		Result any
 	}
-	// Restore brings back what Persist saved before a restart.
+	// Restore brings back what Persist saved before a restart. It comes before the first Configure,
+	// which then takes up the peers that it still describes in the same way without a packet.
 	Restore struct{ Blob []byte }
-	// Terminate deletes all SAs of a peer (empty: of every peer), telling it so.
+	// Terminate deletes all SAs of a peer (empty: of every peer), telling it so. We do not begin
+	// anew before the next Configure or Acquire; the peer may.
 	Terminate struct{ Peer PeerID }
 	// Tick says that Deadline has come.
 	Tick struct{}
@@ -162,6 +166,14 @@ type (
 	Send struct {
 		Local, Remote netip.AddrPort
 		Payload       []byte
+	}
+	// NATKeepalive asks for the one byte 0xff between two ports 4500 that keeps a NAT's mapping (RFC 3948, 4).
+	NATKeepalive struct{ Local, Remote netip.AddrPort }
+	// MoveRemote says that the peer is now reached at another address or port; it stands for RemoteMoved
+	// when an authenticated ISAKMP message told.
+	MoveRemote struct {
+		Peer   PeerID
+		Remote netip.AddrPort
 	}
 	// Compute asks for Job to be run elsewhere; its result comes back as Computed.
 	Compute struct {
@@ -203,6 +215,7 @@ type (
 		Name     EventName // the counter
 		Text     string    // for people: says what differs and what to change
 		Severity Severity
+		Mismatch []Difference // when offers or proxy ids differ: theirs and ours, row by row
 	}
 )
 
@@ -260,8 +273,6 @@ type PeerStatus struct {
 	Phase1          Phase1Transform
 	Phase1Expires   time.Time // hard end; zero without an ISAKMP SA
 	Established     time.Time
-	SAs             []ChildSA // without keys
+	SAs             []ChildSA  // without keys
+	NHTB            netip.Addr // the tunnel interface's address, if a ScreenOS peer told it
 }
-
-// EventName names a counter, in the manner of a metric: "no_proposal_chosen".
-type EventName string
