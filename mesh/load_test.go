@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -415,23 +416,65 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-func TestTriangle(t *testing.T) {
-	t.Parallel()
+// example loads a mesh of examples with its secrets made private, as git cannot keep them.
+func example(t *testing.T, name string) *Inventory {
+	t.Helper()
 	files := make(map[string]string)
-	for _, name := range []string{"triangle.yaml", "triangle.secrets.yaml"} {
-		b, err := os.ReadFile(filepath.Join("..", "examples", name))
+	for _, file := range []string{name + ".yaml", name + ".secrets.yaml"} {
+		b, err := os.ReadFile(filepath.Join("..", "examples", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = string(b)
+		files[file] = string(b)
 	}
-	inv, err := LoadFile(filepath.Join(write(t, files), "triangle.yaml"))
+	inv, err := LoadFile(filepath.Join(write(t, files), name+".yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return inv
+}
+
+func TestTriangle(t *testing.T) {
+	t.Parallel()
+	inv := example(t, "triangle")
 	e := end(t, inv, "london", "london-osaka")
 	if len(inv.Links) != 3 || e.Hello != time.Second || e.Dead != 4*time.Second || e.Suite.Name != "legacy" {
 		t.Errorf("%d links; %+v", len(inv.Links), e)
+	}
+}
+
+// TestEverySetting holds that examples/settings.yaml is right, and that it names every key that the
+// loader knows.
+func TestEverySetting(t *testing.T) {
+	t.Parallel()
+	inv := example(t, "settings")
+	if e := end(t, inv, "lima", "london-lima"); e.Cost != 20 || *e.GREKey != 42 || e.Remote.String() != "192.0.2.1" || e.Initiate != InitiateNever {
+		t.Errorf("%+v", e)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "examples", "settings.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := regexp.MustCompile(`(?:take|read)\((?:l?f, )?"([a-z0-9-]+)"`)
+	keys := 0
+	for _, source := range sources {
+		code, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range taken.FindAllSubmatch(code, -1) {
+			keys++
+			if !regexp.MustCompile(`\b` + string(m[1]) + `:`).Match(text) {
+				t.Errorf("%s reads %q, which the example does not show", source, m[1])
+			}
+		}
+	}
+	if keys < 60 {
+		t.Errorf("only %d keys found in the sources", keys)
 	}
 }
 
