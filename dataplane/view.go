@@ -214,7 +214,7 @@ func (u *Update) AddInbound(id fib.TunnelID, sa *esp.SA) {
 // SetOutbound makes an SA the one that a tunnel's packets leave with, and sends those that waited.
 func (u *Update) SetOutbound(id fib.TunnelID, sa *esp.SA) {
 	if t := u.edit(id); t != nil {
-		t.outbounds = append(t.outbounds, sa)
+		t.outbounds = append(slices.DeleteFunc(t.outbounds, func(x *esp.SA) bool { return x == sa }), sa)
 		u.flush = append(u.flush, id)
 	}
 }

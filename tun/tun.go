@@ -3,6 +3,7 @@ package tun
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 )
 
@@ -83,20 +84,22 @@ func (d *Device) MTU() int { return d.mtu }
 // Queues are the device's queues; at least one.
 func (d *Device) Queues() []Queue { return d.queues }
 
-// Close closes all queues. A persistent device stays, with its routes.
+// Close closes all queues that are still open. A persistent device stays, with its routes.
 func (d *Device) Close() error {
 	d.closeOnce.Do(func() {
 		var errs []error
 		for _, q := range d.queues {
-			errs = append(errs, q.Close())
+			if err := q.Close(); !errors.Is(err, os.ErrClosed) {
+				errs = append(errs, err)
+			}
 		}
 		d.closeErr = errors.Join(errs...)
 	})
 	return d.closeErr
 }
 
-// Delete removes the device, persistent or not, and its routes with it. It comes before Close or
-// instead of it.
+// Delete removes the device, persistent or not, and its routes with it. It closes the queues, if that
+// has not been done.
 func (d *Device) Delete() error {
 	var err error
 	if d.delete != nil {

@@ -29,7 +29,12 @@ func open(cfg Config) (*Device, error) {
 			first = file
 		}
 	}
-	d.delete = func() error { return setPersist(first, false) }
+	d.delete = func() error {
+		if setPersist(first, false) == nil {
+			return nil
+		}
+		return forget(d.name, cfg.Queues > 1) // the queue was closed before
+	}
 	if err := setMTU(d.name, cfg.MTU); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -134,6 +139,15 @@ func setPersist(file *os.File, on bool) error {
 	return control(file, func(fd int) error {
 		return os.NewSyscallError("TUNSETPERSIST", unix.IoctlSetInt(fd, unix.TUNSETPERSIST, value))
 	})
+}
+
+// forget ends the persistence of a device whose queues are closed.
+func forget(name string, multi bool) error {
+	q, file, _, err := openWireGuard(name, multi)
+	if err != nil {
+		return err
+	}
+	return errors.Join(setPersist(file, false), q.Close())
 }
 
 func setMTU(name string, mtu int) error {

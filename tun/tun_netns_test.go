@@ -87,6 +87,33 @@ func TestPersistentDeviceIsTakenOverWithItsRoutes(t *testing.T) {
 	}
 }
 
+// The engine closes the queues when it ends; the device is deleted after that.
+func TestDeleteAfterTheQueuesAreClosed(t *testing.T) {
+	for _, backend := range []string{WireGuard, Water} {
+		t.Run(backend, func(t *testing.T) {
+			inNamespace(t)
+			d, err := Open(Config{Name: "mtest0", Backend: backend, Persist: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range d.Queues() {
+				if err := q.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := netlink.LinkByName("mtest0"); err != nil {
+				t.Fatalf("a persistent device went with its queue: %v", err)
+			}
+			if err := d.Delete(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := netlink.LinkByName("mtest0"); err == nil {
+				t.Error("the device is there after Delete")
+			}
+		})
+	}
+}
+
 func TestPacketsCrossTheDevice(t *testing.T) {
 	for _, cfg := range []Config{
 		{Name: "mtest0", Backend: WireGuard},
