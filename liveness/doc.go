@@ -1,0 +1,9 @@
+// Package liveness tells from what comes back through a tunnel whether it still carries packets.
+//
+//	Tick(now) ─► send a keepalive ─► tunnel ─► peer forwards it back ─► Heard()
+//	    └──────► Count of them unanswered: lost                          └──► recovered
+//
+// It holds the state and the rules only; who calls it owns the clock and the packets. Now there is
+// the GRE keepalive of Cisco, ScreenOS (`tunnel keep-alive interval threshold`) and OpenBSD
+// (`keepalive period count`), which needs no code at the peer: it forwards what is addressed to us.
+package liveness

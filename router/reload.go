@@ -1,0 +1,97 @@
+package router
+
+import (
+	"log/slog"
+
+	"meshrouter/dataplane"
+	"meshrouter/ike"
+	"meshrouter/mesh"
+	"meshrouter/ospf"
+)
+
+// reload reads the mesh file again and applies what is different. A file with errors, or a change
+// that needs a restart, changes nothing.
+func (r *Router) reload() {
+	old := r.plan.Load()
+	inv, err := mesh.LoadSite(r.opts.MeshFile, r.opts.Site)
+	if err != nil {
+		r.log.Error("reload: the mesh file has errors; nothing was changed", slog.Any("error", err))
+		return
+	}
+	p := newPlan(inv, r.opts.Site, old)
+	if p.site.Bind != old.site.Bind || p.site.TUN != old.site.TUN {
+		r.log.Error("reload: the site's own address or device changed; nothing was changed: restart the router for that")
+		return
+	}
+	added, changed, removed := p.compare(old)
+	r.log.Info("reload", slog.Any("added", added), slog.Any("changed", changed), slog.Any("removed", removed),
+		slog.Int("kept", len(p.order)-len(added)-len(changed)))
+	r.apply(old, p)
+}
+
+// compare lists the links that a plan adds, changes and removes.
+func (p *plan) compare(old *plan) (added, changed, removed []string) {
+	for _, l := range p.order {
+		switch prev := old.links[l.Link]; {
+		case prev == nil:
+			added = append(added, l.Link)
+		case mesh.Changed(prev.End, l.End):
+			changed = append(changed, l.Link)
+		}
+	}
+	for _, l := range old.order {
+		if p.links[l.Link] == nil {
+			removed = append(removed, l.Link)
+		}
+	}
+	return added, changed, removed
+}
+
+// apply makes the plan the one in force: additions first, then changes, then removals.
+func (r *Router) apply(old, p *plan) {
+	both := append(old.addresses(), p.addresses()...)
+	if err := r.kernel.setup(both, p.deviceMTU()); err != nil {
+		r.problem("reload", err)
+	}
+	r.setTunnels(old, p)
+	r.plan.Store(p)
+	r.routes.setPlan(p)
+	r.ospf.Post(ospf.Configure{Config: p.ospfConfig(r.state.Sequence() + 1)})
+	for _, lan := range p.site.LAN {
+		r.ospf.Post(ospf.InterfaceUp{Interface: p.lanInterface(lan).Name})
+	}
+	r.ike.Post(ike.Configure{Config: p.ikeConfig()})
+	if err := r.kernel.setup(p.addresses(), p.deviceMTU()); err != nil {
+		r.problem("reload", err)
+	}
+	r.removeTunnels(old, p)
+}
+
+// setTunnels gives the data plane the tunnels that are new or different.
+func (r *Router) setTunnels(old, p *plan) {
+	r.dp.Update(func(u *dataplane.Update) {
+		for _, l := range p.order {
+			if old == nil || old.links[l.Link] == nil || mesh.Changed(old.links[l.Link].End, l.End) {
+				u.SetTunnel(l.tunnelConfig(l.NATT == mesh.NATTForce))
+			}
+		}
+	})
+}
+
+// removeTunnels takes away the tunnels that a plan has no more.
+func (r *Router) removeTunnels(old, p *plan) {
+	r.dp.Update(func(u *dataplane.Update) {
+		for _, l := range old.order {
+			if p.links[l.Link] == nil {
+				u.RemoveTunnel(l.id)
+			}
+		}
+	})
+	r.peersMu.Lock()
+	defer r.peersMu.Unlock()
+	for name := range r.peers {
+		if p.links[name] == nil {
+			delete(r.peers, name)
+		}
+	}
+}

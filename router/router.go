@@ -1,0 +1,381 @@
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"meshrouter/control"
+	"meshrouter/dataplane"
+	"meshrouter/dataplane/fib"
+	"meshrouter/dataplane/underlay"
+	"meshrouter/ike"
+	"meshrouter/internal/ipv4"
+	"meshrouter/internal/loop"
+	"meshrouter/keylog"
+	"meshrouter/liveness"
+	"meshrouter/mesh"
+	"meshrouter/ospf"
+	"meshrouter/state"
+	"meshrouter/tun"
+)
+
+// Options are the flags of `meshrouter run`.
+type Options struct {
+	MeshFile   string
+	Site       string
+	Socket     string // control socket; empty: /run/meshrouter/SITE.sock
+	State      string // restart state; empty: /run/meshrouter/SITE.state
+	KeyLog     string // directory for Wireshark's tables; empty: none
+	TUNBackend string // "wireguard" (the default) or "water"
+	Version    string // shown by `show summary`
+	Logger     *slog.Logger
+	Signals    <-chan Signal
+}
+
+// A Signal is what the operator asks of a running router.
+type Signal int
+
+// The signals.
+const (
+	Stop   Signal = iota // SIGTERM, SIGINT: tell the peers, take everything away
+	Reload               // SIGHUP: read the mesh file again
+	Leave                // SIGUSR2: exit, but leave SAs, device and routes for the next process
+)
+
+// Router is one running site.
+type Router struct {
+	opts    Options
+	log     *slog.Logger
+	limited *limitedLogger
+	started time.Time
+
+	plan    atomic.Pointer[plan]
+	state   *state.File
+	keys    *keylog.Log // nil: no key log
+	device  *tun.Device
+	sockets *underlay.Sockets
+	kernel  *kernel
+	dp      *dataplane.Engine
+	ike     *loop.Loop[ike.Input, ike.Output]
+	ospf    *loop.Loop[ospf.Input, ospf.Output]
+	// The cores belong to their loops; anybody else asks by Call.
+	engine     *ike.Engine
+	instance   *ospf.Instance
+	pool       errgroup.Group // runs what the cores ask to compute
+	computing  chan struct{}  // holds one token for each job that runs
+	sas        *saBoard
+	routes     *routeBoard
+	keepalives *keepaliveBoard
+	packetID   atomic.Uint32 // numbers OSPF packets, so that their fragments can be told apart
+
+	peersMu sync.Mutex // guards peers
+	peers   map[string]peerState
+}
+
+// A peerState is the last that IKE said of a link.
+type peerState struct {
+	state  ike.PeerState
+	reason string
+}
+
+// mailboxLimit bounds the packets from the network that wait for a protocol loop.
+const mailboxLimit = 4096
+
+// Run runs the router of one site until it is told to stop or ctx ends. An error before anything
+// was changed on the machine says what to mend.
+func Run(ctx context.Context, opts Options) error {
+	if err := kernelSupport(); err != nil {
+		return err
+	}
+	inv, err := mesh.LoadSite(opts.MeshFile, opts.Site)
+	if err != nil {
+		return err
+	}
+	if opts.Socket == "" {
+		opts.Socket = control.SocketPath(opts.Site)
+	}
+	if opts.State == "" {
+		opts.State = filepath.Join(control.Dir, opts.Site+".state")
+	}
+	r := &Router{opts: opts, log: opts.Logger.With(slog.String("site", opts.Site)), started: time.Now(), peers: map[string]peerState{}}
+	r.limited = &limitedLogger{to: r.log, now: time.Now, kinds: map[string]*limit{}}
+	r.plan.Store(newPlan(inv, opts.Site, nil))
+	return r.run(ctx)
+}
+
+// run opens everything, runs it, and takes it away again in the reverse order.
+func (r *Router) run(ctx context.Context) (err error) {
+	listener, err := control.Listen(r.opts.Socket) // first: it refuses a second router of this site
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ignoreClosed(listener.Close())) }()
+
+	leave := false // what stays for the next process
+	if err := r.openState(); err != nil {
+		return err
+	}
+	defer func() {
+		if leave {
+			err = errors.Join(err, r.state.Close())
+		} else {
+			err = errors.Join(err, r.state.Remove())
+		}
+	}()
+	if r.opts.KeyLog != "" {
+		r.log.Warn("session keys are written to files: whoever reads them reads the traffic", slog.String("directory", r.opts.KeyLog))
+		if r.keys, err = keylog.Open(r.opts.KeyLog); err != nil {
+			return err
+		}
+	}
+	p := r.plan.Load()
+	if r.sockets, err = underlay.Open(p.site.Bind); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ignoreClosed(r.sockets.Close())) }()
+
+	r.device, err = tun.Open(tun.Config{Name: p.site.TUN, MTU: p.deviceMTU(), Backend: r.opts.TUNBackend, Persist: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if leave {
+			err = errors.Join(err, ignoreClosed(r.device.Close()))
+		} else {
+			err = errors.Join(err, ignoreClosed(r.device.Delete()))
+		}
+	}()
+	if r.kernel, err = openKernel(r.device.Name()); err != nil {
+		return err
+	}
+	if err := r.kernel.setup(p.addresses(), p.deviceMTU()); err != nil {
+		return err
+	}
+	defer func() {
+		if !leave {
+			err = errors.Join(err, r.kernel.flush())
+		}
+	}()
+	if err := r.compose(); err != nil {
+		return err
+	}
+	return r.serve(ctx, listener, &leave)
+}
+
+func (r *Router) openState() (err error) {
+	if r.state, err = state.Open(r.opts.State, state.Options{}); err != nil {
+		return err
+	}
+	for _, remark := range r.state.Remarks() {
+		r.log.Warn("restart state", slog.String("file", r.opts.State), slog.String("remark", remark))
+	}
+	return nil
+}
+
+// compose makes the cores and the data plane and gives them the plan. Nothing runs yet.
+func (r *Router) compose() error {
+	p := r.plan.Load()
+	var queues []dataplane.Queue
+	for _, q := range r.device.Queues() {
+		queues = append(queues, q)
+	}
+	var err error
+	r.dp, err = dataplane.New(dataplane.Config{
+		Queues: queues, Underlay: r.sockets, Logger: r.log,
+		Handlers: dataplane.Handlers{Control: r.controlPacket, IKE: r.ikeDatagram, Acquire: r.acquire, Moved: r.moved},
+	})
+	if err != nil {
+		return err
+	}
+	if r.routes, err = newRouteBoard(r.dp, r.kernel, hostAddressIn(p.site.LAN), r.log); err != nil {
+		return err
+	}
+	if len(p.site.LAN) > 0 && forwardingOff() {
+		r.log.Warn("net.ipv4.ip_forward is 0: the hosts of the LAN cannot use the tunnels; set it with sysctl -w net.ipv4.ip_forward=1")
+	}
+	r.sas = &saBoard{r: r, sas: map[saKey]*installedSA{}}
+	r.keepalives = &keepaliveBoard{r: r, watches: map[string]*liveness.Keepalive{}}
+	r.engine = ike.New(rand.Reader, ike.EngineOptions{})
+	r.instance = ospf.New()
+	r.ike = loop.New[ike.Input, ike.Output](r.engine, ike.Tick{}, time.Now, r.doIKE)
+	r.ospf = loop.New[ospf.Input, ospf.Output](r.instance, ospf.Tick{}, time.Now, r.doOSPF)
+	r.ike.Limit(mailboxLimit, func(in ike.Input) bool { _, ok := in.(ike.Datagram); return ok })
+	r.ospf.Limit(mailboxLimit, func(in ospf.Input) bool { _, ok := in.(ospf.Packet); return ok })
+	r.computing = make(chan struct{}, max(runtime.GOMAXPROCS(0), 2))
+
+	r.setTunnels(nil, p)
+	r.routes.setPlan(p)
+	r.ospf.Post(ospf.Configure{Config: p.ospfConfig(r.state.Sequence() + 1)})
+	for _, lan := range p.site.LAN {
+		r.ospf.Post(ospf.InterfaceUp{Interface: p.lanInterface(lan).Name})
+	}
+	r.restore()
+	r.ike.Post(ike.Configure{Config: p.ikeConfig()})
+	return nil
+}
+
+// serve runs everything until it is told to end.
+func (r *Router) serve(ctx context.Context, listener net.Listener, leave *bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	// The loops outlive the request to stop, for they have to say goodbye.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g.Go(func() error { return r.dp.Run(running) })
+	g.Go(func() error { return r.ike.Run(running) })
+	g.Go(func() error { return r.ospf.Run(running) })
+	if err := r.ike.Call(ctx, r.sas.releaseOrphans); err != nil { // after Configure, which restores
+		r.problem("restore", err)
+	}
+	g.Go(func() error { return control.Serve(ctx, listener, control.Handler(r.views())) })
+	g.Go(func() error { return r.housekeeping(ctx) })
+	g.Go(func() error {
+		defer stop()
+		defer cancel()
+		*leave = r.operate(ctx)
+		if *leave {
+			r.log.Info("leaving SAs, device and routes to the next process")
+			return nil
+		}
+		r.goodbye()
+		return nil
+	})
+	r.log.Info("running", slog.String("address", r.plan.Load().site.Address.String()), slog.Int("links", len(r.plan.Load().order)),
+		slog.String("device", r.device.Name()), slog.String("socket", r.opts.Socket))
+	err := g.Wait()
+	return errors.Join(err, r.pool.Wait())
+}
+
+// operate follows the operator's signals; it returns when it is time to go, and whether to leave
+// everything in place.
+func (r *Router) operate(ctx context.Context) (leave bool) {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case s, ok := <-r.opts.Signals:
+			switch {
+			case !ok || s == Stop:
+				return false
+			case s == Leave:
+				return true
+			case s == Reload:
+				r.reload()
+			}
+		}
+	}
+}
+
+// goodbyeTimeout bounds what is left to say when stopping.
+const goodbyeTimeout = 3 * time.Second
+
+// goodbye tells OSPF neighbors and IKE peers that we stop, and waits until it is sent.
+func (r *Router) goodbye() {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
+	defer cancel()
+	r.log.Info("stopping")
+	r.ospf.Post(ospf.Shutdown{})
+	_ = r.ospf.Call(ctx, func() {}) // the LSAs are on their way, or there is no more time
+	r.ike.Post(ike.Terminate{})
+	_ = r.ike.Call(ctx, func() {})
+}
+
+// housekeeping reports traffic to IKE, and clears up after an earlier process.
+func (r *Router) housekeeping(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	stale := time.NewTimer(r.staleAfter())
+	defer stale.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			r.sas.reportTraffic()
+			r.keepalives.tick(now)
+		case <-stale.C:
+			r.routes.dropStale()
+		}
+	}
+}
+
+// staleAfter is how long kernel routes of an earlier process may wait for OSPF to confirm them: the
+// longest RouterDeadInterval and time for an exchange.
+func (r *Router) staleAfter() time.Duration {
+	longest := 10 * time.Second
+	for _, l := range r.plan.Load().order {
+		longest = max(longest, l.Dead)
+	}
+	return longest + 10*time.Second
+}
+
+// controlPacket takes OSPF packets and returned keepalives from a tunnel. It runs on a worker of the data plane.
+func (r *Router) controlPacket(t fib.TunnelID, packet []byte) {
+	l := r.plan.Load().tunnels[t]
+	if l == nil {
+		return
+	}
+	h, payload, err := ipv4.Parse(packet)
+	if err != nil {
+		return
+	}
+	switch h.Protocol() {
+	case protocolOSPF:
+		r.ospf.Post(ospf.Packet{Interface: l.Link, Src: h.Src(), Dst: h.Dst(), Payload: append([]byte(nil), payload...)})
+	case ipv4.ProtocolGRE:
+		r.keepalives.heard(t)
+	}
+}
+
+// ikeDatagram takes ISAKMP messages. It runs on a worker of the data plane.
+func (r *Router) ikeDatagram(d dataplane.Datagram) {
+	r.ike.Post(ike.Datagram{Local: d.Local, Remote: d.Remote, Payload: append([]byte(nil), d.Payload...)})
+}
+
+// acquire asks IKE for an SA that traffic waits for.
+func (r *Router) acquire(t fib.TunnelID) {
+	if l := r.plan.Load().tunnels[t]; l != nil {
+		r.ike.Post(ike.Acquire{Peer: ike.PeerID(l.Link)})
+	}
+}
+
+// moved follows a peer whose address or port changed behind its NAT.
+func (r *Router) moved(t fib.TunnelID, from netip.AddrPort) {
+	if l := r.plan.Load().tunnels[t]; l != nil {
+		r.ike.Post(ike.RemoteMoved{Peer: ike.PeerID(l.Link), Remote: from})
+		r.moveRemote(l.Link, from)
+	}
+}
+
+// moveRemote lets a tunnel's packets follow its peer.
+func (r *Router) moveRemote(link string, to netip.AddrPort) {
+	if l := r.plan.Load().links[link]; l != nil {
+		r.dp.Update(func(u *dataplane.Update) { u.MoveRemote(l.id, to) })
+	}
+}
+
+// problem logs something that should not happen and does not end the router.
+func (r *Router) problem(where string, err error) {
+	r.limited.log(slog.LevelError, where+"/"+err.Error(), "problem", slog.String("where", where), slog.Any("error", err))
+}
+
+// ignoreClosed drops the error of closing what is closed already.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
