@@ -56,8 +56,8 @@ type host struct {
 }
 
 // newSite makes the namespaces of a site and its LAN host and joins them to the internet.
-func (in *internet) newSite(s *mesh.Site, all []*mesh.Site, ends []mesh.End, name string) (*site, error) {
-	ns, err := newNamespace(name)
+func (in *internet) newSite(s *mesh.Site, all []*mesh.Site, ends []mesh.End, dir *runDir) (*site, error) {
+	ns, err := newNamespace(dir.namespace("site-" + s.Name))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (in *internet) newSite(s *mesh.Site, all []*mesh.Site, ends []mesh.End, nam
 	if err := st.plugIn(in, all); err != nil {
 		return st, fmt.Errorf("site %s: %w", s.Name, err)
 	}
-	if err := st.addLANs(name + "-lan"); err != nil {
+	if err := st.addLANs(dir.namespace("lan-" + s.Name)); err != nil {
 		return st, fmt.Errorf("LAN of %s: %w", s.Name, err)
 	}
 	if err := ns.sysctl("ipv4/ip_forward", "1"); err != nil {

@@ -81,7 +81,7 @@ func (l *lab) beforeNetns() {
 	}
 	last := l.inv.Sites[len(l.inv.Sites)-1]
 	// What this makes has the run's prefix, so the run's record takes it away.
-	if ns, err := newNamespace(l.dir.namespace(last.Name)); err == nil {
+	if ns, err := newNamespace(l.dir.namespace("site-" + last.Name)); err == nil {
 		ns.nl.Close()
 		_ = ns.fd.Close()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func (l *lab) makeInternet(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		st, err := l.internet.newSite(s, l.inv.Sites, l.inv.Ends(s.Name), l.dir.namespace(s.Name))
+		st, err := l.internet.newSite(s, l.inv.Sites, l.inv.Ends(s.Name), l.dir)
 		if st != nil {
 			l.sites = append(l.sites, st)
 		}
@@ -77,11 +78,38 @@ func (l *lab) makeInternet(ctx context.Context) error {
 		}
 		l.show.wait(s.Name + " is made")
 	}
+	if err := l.until(ctx, func(context.Context) error { return l.cablesUp() }); err != nil {
+		return err
+	}
 	if err := l.withholdRoutes(); err != nil {
 		return err
 	}
 	l.capture, err = newCapture(l.internet, l.dir.file("internet.pcapng"))
 	return err
+}
+
+// cablesUp is nil once every interface carries packets: the kernel takes up to a second for that, and
+// drops what is sent before.
+func (l *lab) cablesUp() error {
+	spaces := []*namespace{l.internet.ns}
+	for _, s := range l.sites {
+		spaces = append(spaces, s.ns)
+		if s.host != nil {
+			spaces = append(spaces, s.host.ns)
+		}
+	}
+	for _, ns := range spaces {
+		links, err := ns.nl.LinkList()
+		if err != nil {
+			return err
+		}
+		for _, link := range links {
+			if a := link.Attrs(); a.Flags&net.FlagLoopback == 0 && a.OperState != netlink.OperUp {
+				return fmt.Errorf("%s in %s is %s", a.Name, ns.name, a.OperState)
+			}
+		}
+	}
+	return nil
 }
 
 // site returns the lab's site of a mesh site.
