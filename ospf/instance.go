@@ -63,6 +63,8 @@ func (in *Instance) Step(now time.Time, input Input, out []Output) []Output {
 		s.expire()
 		s.take(input)
 		s.run()
+	}
+	if !in.stopped {
 		s.finish()
 	}
 	out, s.out = s.out, nil
@@ -215,7 +217,9 @@ func (s *step) shutdown() {
 	}
 	s.run()
 	s.setRoutes(nil)
-	s.in.timers = timerHeap{}
+	for s.in.timers.Len() > 0 {
+		s.in.timers.t[0].stop(s)
+	}
 	s.in.stopped = true
 }
 
