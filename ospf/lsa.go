@@ -129,6 +129,9 @@ func readLSAHeader(r *wire.Reader) LSAHeader {
 // age is the age in seconds, at most MaxAge, without the DoNotAge bit.
 func (h LSAHeader) age() uint16 { return min(h.Age&^doNotAge, MaxAge) }
 
+// age is the same, straight from the bytes.
+func (l LSA) age() uint16 { return min(binary.BigEndian.Uint16(l)&^doNotAge, MaxAge) }
+
 // aged is h with an age of at least 1 second: OpenBSD's ospfd takes no 0, in acknowledgments neither.
 func (h LSAHeader) aged() LSAHeader {
 	h.Age = max(h.Age, 1)

@@ -111,12 +111,12 @@ func (db *lsdb) remove(e *lsaEntry) {
 
 // age is the LSA's age now, seconds, without the DoNotAge bit.
 func (e *lsaEntry) age(now time.Time) uint16 {
-	h := e.lsa.Header()
-	if h.Age&doNotAge != 0 {
-		return h.age()
+	age := e.lsa.age()
+	if e.frozen() {
+		return age
 	}
 	passed := max(now.Sub(e.installed)/time.Second, 0)
-	return uint16(min(time.Duration(h.age())+passed, MaxAge)) //nolint:gosec // at most MaxAge
+	return uint16(min(time.Duration(age)+passed, MaxAge)) //nolint:gosec // at most MaxAge
 }
 
 func (e *lsaEntry) frozen() bool { return e.lsa[0]&(doNotAge>>8) != 0 }

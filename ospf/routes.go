@@ -2,6 +2,7 @@ package ospf
 
 import (
 	"cmp"
+	"maps"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -12,7 +13,24 @@ import (
 var epoch = time.Time{} //nolint:gochecknoglobals // a constant
 
 // A routeTable is the routing table under construction.
-type routeTable map[netip.Prefix]*Route
+type routeTable struct {
+	at     map[uint64]int // prefix key to the index in routes
+	routes []Route
+}
+
+func newRouteTable(n int) routeTable {
+	return routeTable{make(map[uint64]int, n), make([]Route, 0, n)}
+}
+
+// prefixKey orders prefixes by address, then length.
+func prefixKey(p netip.Prefix) uint64 { return uint64(number(p.Addr()))<<8 | uint64(p.Bits()) } //nolint:gosec // at most 32
+
+func (t *routeTable) get(p netip.Prefix) *Route {
+	if i, ok := t.at[prefixKey(p)]; ok {
+		return &t.routes[i]
+	}
+	return nil
+}
 
 // better orders two paths to the same destination (RFC 2328, 11 and 16.4 (6)): negative when a is preferred.
 func better(a, b *Route) int {
@@ -20,16 +38,17 @@ func better(a, b *Route) int {
 }
 
 // add enters r unless a better path is there; equal ones share their next hops.
-func (t routeTable) add(r Route) {
-	old := t[r.Prefix]
-	switch {
-	case old == nil || better(&r, old) < 0:
-		t[r.Prefix] = &r
-	case better(&r, old) > 0:
-	case old.Local != r.Local:
-		if r.Local { // our own network goes before an equal path to it
-			t[r.Prefix] = &r
-		}
+func (t *routeTable) add(r Route) {
+	old := t.get(r.Prefix)
+	if old == nil {
+		t.at[prefixKey(r.Prefix)] = len(t.routes)
+		t.routes = append(t.routes, r)
+		return
+	}
+	switch order := better(&r, old); {
+	case order < 0, order == 0 && r.Local && !old.Local: // our own network goes before an equal path to it
+		*old = r
+	case order > 0, r.Local != old.Local:
 	default:
 		old.NextHops = mergeHops(old.NextHops, r.NextHops)
 		old.AdvRouters = mergeRouters(old.AdvRouters, r.AdvRouters)
@@ -42,12 +61,11 @@ func mergeRouters(a, b []RouterID) []RouterID {
 	return slices.Compact(all)
 }
 
-func (t routeTable) sorted() []Route {
-	routes := make([]Route, 0, len(t))
-	for _, r := range t {
-		routes = append(routes, *r)
+func (t *routeTable) sorted() []Route {
+	routes := make([]Route, 0, len(t.routes))
+	for _, key := range slices.Sorted(maps.Keys(t.at)) {
+		routes = append(routes, t.routes[t.at[key]])
 	}
-	slices.SortFunc(routes, func(a, b Route) int { return comparePrefixes(a.Prefix, b.Prefix) })
 	return routes
 }
 
@@ -163,7 +181,6 @@ func (c *Calculation) boundaryRouters() map[RouterID]path {
 // external enters the AS-external routes (16.4).
 func (c *Calculation) external() {
 	far := c.boundaryRouters()
-	internal := c.table.sorted() // forwarding addresses are looked up among these
 	for _, e := range c.db.all {
 		l := e.body.external
 		if e.key.Type != ExternalLSAType || c.excluded(e) || l.Metric >= lsInfinity || e.key.AdvRouter == c.Root {
@@ -181,7 +198,7 @@ func (c *Calculation) external() {
 			continue
 		}
 		if l.Forwarding != 0 {
-			if via, ok = forwardingPath(internal, addr(l.Forwarding)); !ok {
+			if via, ok = c.forwardingPath(addr(l.Forwarding)); !ok {
 				continue
 			}
 		}
@@ -193,19 +210,16 @@ func (c *Calculation) external() {
 	}
 }
 
-// forwardingPath looks up the route to a forwarding address among the sorted routes inside the AS.
-func forwardingPath(internal []Route, a netip.Addr) (path, bool) {
+// forwardingPath looks up the route to a forwarding address; it must be one inside the AS.
+func (c *Calculation) forwardingPath(a netip.Addr) (path, bool) {
 	for n := 32; n >= 0; n-- {
 		p, err := a.Prefix(n)
 		if err != nil {
 			return path{}, false
 		}
-		i, ok := slices.BinarySearchFunc(internal, p, func(r Route, p netip.Prefix) int { return comparePrefixes(r.Prefix, p) })
-		if !ok {
-			continue
+		if r := c.table.get(p); r != nil && r.PathType <= InterArea {
+			return path{r.PathType, r.Cost, towards(r.NextHops, a)}, true
 		}
-		r := internal[i]
-		return path{r.PathType, r.Cost, towards(r.NextHops, a)}, true
 	}
 	return path{}, false
 }

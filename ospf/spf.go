@@ -45,7 +45,7 @@ type Calculation struct {
 // NewCalculation prepares to compute the routes of root over the LSAs, all of which are taken as valid now.
 // LSAs that do not parse are left out.
 func NewCalculation(root RouterID, lsas []LSA) *Calculation {
-	c := &Calculation{Root: root, db: &lsdb{}, excluded: func(e *lsaEntry) bool { return e.lsa.Header().age() == MaxAge }}
+	c := &Calculation{Root: root, db: &lsdb{}, excluded: func(e *lsaEntry) bool { return e.lsa.age() == MaxAge }}
 	c.db.init()
 	for _, l := range lsas {
 		if body, err := parseBody(l.Header().Type, l.Body()); err == nil {
@@ -71,7 +71,7 @@ func (v *vertex) in(run uint64) bool { return v.run == run }
 func (c *Calculation) Routes() []Route {
 	c.prepare()
 	c.grow()
-	c.table = make(routeTable)
+	c.table = newRouteTable(len(c.order))
 	c.intraArea()
 	c.interArea()
 	c.external()

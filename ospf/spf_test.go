@@ -324,3 +324,33 @@ func TestRoutesChangedIsADifference(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoWayCheck: a link counts when both of its ends announce it (16.1 (2)(b)), on point-to-point links and networks.
+func TestTwoWayCheck(t *testing.T) {
+	t.Parallel()
+	stub := func(n string) RouterLink { return RouterLink{quad(n), 0xffff0000, StubLink, 1} }
+	router := func(id RouterID, links ...RouterLink) LSA {
+		return NewLSA(LSAHeader{Age: 1, LSAKey: LSAKey{RouterLSAType, LinkStateID(id), id}, Sequence: 1}, RouterLSA{Links: links}.Append(nil))
+	}
+	transit := func(data string) RouterLink { return RouterLink{quad("10.0.9.3"), quad(data), TransitLink, 1} }
+	network := NewLSA(LSAHeader{Age: 1, LSAKey: LSAKey{NetworkLSAType, LinkStateID(quad("10.0.9.3")), 3}, Sequence: 1},
+		NetworkLSA{0xffffff00, []RouterID{3, 4, 5}}.Append(nil))
+	c := NewCalculation(1, []LSA{
+		router(2, linkTo(1, "10.0.2.2", 1), linkTo(3, "10.0.3.2", 1), linkTo(7, "10.0.7.2", 1), stub("10.2.0.0")),
+		router(3, linkTo(2, "10.0.3.3", 1), transit("10.0.9.3"), stub("10.3.0.0")),
+		router(4, transit("10.0.9.4"), stub("10.4.0.0")),
+		router(5, stub("10.5.0.0")),                      // listed by the network, but does not list it
+		router(6, transit("10.0.9.6"), stub("10.6.0.0")), // the other way round
+		router(7, stub("10.7.0.0")),                      // router 2 lists it, but it does not list router 2
+		router(8, stub("10.8.0.0")),                      // the root lists it
+		network,
+	})
+	c.Links = []AttachedLink{{Interface: "t2", Cost: 1, Neighbor: 2, Addr: mustAddr("10.0.2.2")}, {Interface: "t8", Cost: 1, Neighbor: 8, Addr: mustAddr("10.0.8.8")}}
+	var got []string
+	for _, r := range c.Routes() {
+		got = append(got, fmt.Sprintf("%v %d", r.Prefix, r.Cost))
+	}
+	if want := "[10.0.9.0/24 3 10.2.0.0/16 2 10.3.0.0/16 3 10.4.0.0/16 4]"; fmt.Sprint(got) != want {
+		t.Errorf("routes %v, want %v", got, want)
+	}
+}

@@ -310,6 +310,9 @@ func (h *eventHeap) Pop() any {
 // Random is a small generator (SplitMix64): the same everywhere, and not for secrets.
 type Random struct{ state uint64 }
 
+// NewRandom returns a generator; the same seed gives the same numbers.
+func NewRandom(seed uint64) *Random { return &Random{seed} }
+
 // Uint64 returns the next number.
 func (r *Random) Uint64() uint64 {
 	r.state += 0x9e3779b97f4a7c15
