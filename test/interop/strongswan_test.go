@@ -1,0 +1,124 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"meshrouter/test/peer"
+)
+
+// startStrongSwan starts charon with ESP in userspace, GRE over it and BIRD on that.
+func startStrongSwan(t *testing.T, n *peer.Net, s peer.Settings) (*peer.StrongSwan, func()) {
+	t.Helper()
+	swan := n.StrongSwan("s", s)
+	return swan, func() { // once there is a tunnel
+		swan.GRE(tunnelTheirs + "/30")
+		n.BIRDOn("s", peer.Settings{"IFACE": "gre1", "OSPF_HELLO": "1", "OSPF_DEAD": "4", "LAN": "172.16.1.1/24"})
+	}
+}
+
+// strongSwan in both roles: IKEv1 main mode with 3DES, SHA1 and modp1024, ESP in UDP both ways with data,
+// and a rekey of either phase by either side while a ping runs, without a loss.
+func TestStrongSwan(t *testing.T) {
+	t.Parallel()
+	for _, initiator := range []string{"ours", "theirs"} {
+		t.Run(initiator+" initiates", func(t *testing.T) {
+			t.Parallel()
+			n := peer.NewNet(t)
+			swan, overlay := startStrongSwan(t, n, nil)
+			capture := n.Capture()
+			s := startStack(t, n, stackMesh("{ike: 8h, esp: 1h}", "mtu: 1320, initiate: "+initiator+", "+tunnelMode))
+			if initiator == "theirs" {
+				if err := swan.Initiate(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			peer.Eventually(t, 20*time.Second, "SAs both ways", s.secured)
+			overlay()
+			s.up()
+			list, err := swan.Swanctl("--list-sas")
+			if err != nil || !strings.Contains(list, "IKEv1") || !strings.Contains(list, "3DES_CBC/HMAC_SHA1_96") || !strings.Contains(list, "MODP_1024") {
+				t.Errorf("swanctl --list-sas: %v\n%s", err, list)
+			}
+
+			s.withoutLoss("they rekey phase 2", 4, func() {
+				old, err := s.outboundSPI()
+				if err != nil {
+					t.Error(err)
+				}
+				if out, err := swan.Swanctl("--rekey", "--child", "net"); err != nil {
+					t.Error(out, err)
+				}
+				peer.Eventually(t, 3*time.Second, "another outbound SA is in use", func() error { return s.newOutbound(old) })
+			})
+			s.withoutLoss("they rekey phase 1", 4, func() {
+				old, err := s.cookie()
+				if err != nil {
+					t.Error(err)
+				}
+				if out, err := swan.Swanctl("--rekey", "--ike", "peer"); err != nil {
+					t.Error(out, err)
+				}
+				peer.Eventually(t, 3*time.Second, "another ISAKMP SA is in use", func() error { return s.newCookie(old) })
+			})
+			s.onTheWire(capture)
+		})
+	}
+}
+
+// newCookie is nil when there is an ISAKMP SA that is not the one called old.
+func (s *stack) newCookie(old string) error {
+	c, err := s.cookie()
+	if err == nil && c == old {
+		err = fmt.Errorf("ISAKMP SA %s is still in use", old)
+	}
+	return err
+}
+
+// Lifetimes so short that we rekey both phases several times during one ping.
+func TestStrongSwanOurRekeys(t *testing.T) {
+	t.Parallel()
+	n := peer.NewNet(t)
+	_, overlay := startStrongSwan(t, n, nil)
+	s := startStack(t, n, stackMesh("{ike: 25s, esp: 15s}", "mtu: 1320, initiate: ours, "+tunnelMode))
+	peer.Eventually(t, 20*time.Second, "SAs both ways", s.secured)
+	overlay()
+	s.up()
+	s.withoutLoss("we rekey both phases", 40, func() {
+		spi, err := s.outboundSPI()
+		if err != nil {
+			t.Error(err)
+		}
+		cookie, err := s.cookie()
+		if err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			peer.Eventually(t, 18*time.Second, "another outbound SA is in use", func() error { return s.newOutbound(spi) })
+			spi, _ = s.outboundSPI()
+		}
+		peer.Eventually(t, 30*time.Second, "another ISAKMP SA is in use", func() error { return s.newCookie(cookie) })
+	})
+}
+
+// With the wrong key nobody comes up, and the log names the line of the mesh file.
+func TestStrongSwanWrongPSK(t *testing.T) {
+	t.Parallel()
+	n := peer.NewNet(t)
+	startStrongSwan(t, n, peer.Settings{"PSK": "another key"})
+	s := startStack(t, n, stackMesh("{ike: 8h, esp: 1h}", "mtu: 1320, initiate: ours, "+tunnelMode))
+	peer.Eventually(t, 30*time.Second, "the log tells of the key and of mesh.yaml", func() error {
+		log := s.Log()
+		if !strings.Contains(log, "mesh.yaml:11") || !strings.Contains(strings.ToLower(log), "psk") {
+			return fmt.Errorf("not in the log")
+		}
+		return nil
+	})
+	if err := s.secured(); err == nil {
+		t.Error("there are SAs in spite of the wrong key")
+	}
+}
