@@ -36,7 +36,7 @@ type EngineOptions struct {
 // An Engine is the IKEv1 protocol of one router. It is not safe for concurrent use.
 type Engine struct {
 	rand    io.Reader
-	values  func(name valueName, b []byte) bool // tests put recorded values in the place of random ones
+	values  func(name valueName) []byte // tests put recorded values in the place of random ones; nil: draw
 	options EngineOptions
 	config  Config
 
@@ -211,17 +211,20 @@ const (
 	valueNonce     valueName = "nonce"
 	valueExponent  valueName = "exponent"
 	valueSPI       valueName = "spi"
-	valueMessageID valueName = "message id"
+	valueQuickID   valueName = "quick mode message id"
+	valueInfoID    valueName = "informational message id"
 	valueSequence  valueName = "dpd sequence"
 	valueJitter    valueName = "jitter"
 )
 
 // random draws n bytes.
 func (e *Engine) random(name valueName, n int) []byte {
-	b := make([]byte, n)
-	if e.values != nil && e.values(name, b) {
-		return b
+	if e.values != nil {
+		if b := e.values(name); b != nil {
+			return b
+		}
 	}
+	b := make([]byte, n)
 	if _, err := io.ReadFull(e.rand, b); err != nil {
 		panic("ike: the random source fails: " + err.Error())
 	}

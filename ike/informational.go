@@ -32,7 +32,7 @@ func addrFrom(b []byte) netip.Addr {
 
 // informational is an encrypted informational message with HASH(1) (RFC 2409, 5.7).
 func (sa *isakmpSA) informational(s *step, ps ...isakmp.Payload) []byte {
-	id := s.e.uint32(valueMessageID)
+	id := s.e.uint32(valueInfoID)
 	chain, err := sa.keys.Phase2Chain(sa.lastBlock, id)
 	if err != nil {
 		panic("ike: an established SA without a cipher: " + err.Error())

@@ -133,7 +133,7 @@ func (sa *isakmpSA) complain(s *step, m *message, n isakmp.NotifyType) {
 		return
 	}
 	sa.main.clearSent = true
-	s.send(m.local, m.remote, clearNotification(sa.header(isakmp.Informational, s.e.uint32(valueMessageID)), n))
+	s.send(m.local, m.remote, clearNotification(sa.header(isakmp.Informational, s.e.uint32(valueInfoID)), n))
 }
 
 // clearNotification is an unauthenticated error in the form of isakmpd.
@@ -237,7 +237,7 @@ func (sa *isakmpSA) answerOffer(s *step, m *message) *failure {
 	}
 	choice, f := c.choosePhase1(offer)
 	if f != nil {
-		s.send(m.local, m.remote, clearNotification(sa.header(isakmp.Informational, s.e.uint32(valueMessageID)), isakmp.NoProposalChosen))
+		s.send(m.local, m.remote, clearNotification(sa.header(isakmp.Informational, s.e.uint32(valueInfoID)), isakmp.NoProposalChosen))
 		return f
 	}
 	sa.suite, x.life = choice.suite, choice.life

@@ -47,7 +47,7 @@ type peer struct {
 	out    *childPair   // the pair whose outbound SA is in use; nil: none
 
 	acquired  bool      // traffic waits
-	stopped   bool      // after Terminate: do not begin
+	stopped   bool      // after Terminate: do not begin anew
 	contacted bool      // INITIAL-CONTACT was sent, or SAs were restored
 	downSince time.Time // since when there is no outbound SA
 	mainAt    time.Time // no main mode of ours before
@@ -232,7 +232,7 @@ func (p *peer) describe() (PeerState, string) {
 	case busy != "":
 		return PeerNegotiating, busy
 	case p.stopped:
-		return PeerDown, "terminated"
+		return PeerDown, "terminated by the operator"
 	case p.cfg.Initiate == InitiateNever:
 		return PeerDown, "waiting for the peer, which has to begin (passive)"
 	default:

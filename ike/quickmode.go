@@ -194,7 +194,7 @@ func (p *peer) trimQuicks(s *step) {
 
 // beginQuickMode sends message 1, with PFS once our public value is computed.
 func (p *peer) beginQuickMode(s *step, sa *isakmpSA) {
-	q := &quickMode{sa: sa, initiator: true, id: s.e.uint32(valueMessageID), began: s.now, expect: 2, group: p.cfg.PFS}
+	q := &quickMode{sa: sa, initiator: true, id: s.e.uint32(valueQuickID), began: s.now, expect: 2, group: p.cfg.PFS}
 	chain, err := sa.keys.Phase2Chain(sa.lastBlock, q.id)
 	if err != nil || len(p.cfg.Phase2) == 0 {
 		s.report(p, sa.remote, trouble(EventNoProposalChosen, "no phase 2 transform is configured%s", p.cfg.change("suite")))

@@ -124,15 +124,15 @@ func (sa *isakmpSA) saved() savedSA {
 		d: sa.keys.SKEYIDd, a: sa.keys.SKEYIDa, key: sa.keys.EncryptionKey, lastBlock: sa.lastBlock,
 		local: sa.local, remote: sa.remote, since: sa.since, rekeyAt: sa.rekeyAt, hard: sa.hard,
 	}
-	x.flags = flag(sa.initiator, flagInitiator) | flag(sa.peerDPD, flagDPD) | flag(sa.nat.local, flagNATLocal) |
-		flag(sa.nat.remote, flagNATRemote) | flag(sa.nat.forced, flagNATForced)
+	x.flags = bit(sa.initiator, flagInitiator) | bit(sa.peerDPD, flagDPD) | bit(sa.nat.local, flagNATLocal) |
+		bit(sa.nat.remote, flagNATRemote) | bit(sa.nat.forced, flagNATForced)
 	return x
 }
 
 func (c *childPair) saved() savedPair {
 	return savedPair{
-		flags: flag(c.began, flagBegan) | flag(c.confirmed, flagConfirmed) | flag(c == c.peer.out, flagOut) |
-			flag(c.in.UDP, flagUDP) | flag(c.doubtful, flagDoubtful),
+		flags: bit(c.began, flagBegan) | bit(c.confirmed, flagConfirmed) | bit(c == c.peer.out, flagOut) |
+			bit(c.in.UDP, flagUDP) | bit(c.doubtful, flagDoubtful),
 		mode: c.in.Mode, transform: c.in.Transform, spiIn: c.in.SPI, spiOut: c.outSA.SPI,
 		encIn: c.in.EncKey, authIn: c.in.AuthKey, encOut: c.outSA.EncKey, authOut: c.outSA.AuthKey,
 		local: c.in.Dst, remote: c.in.Src, created: c.in.Created, rekeyAt: c.rekeyAt, soft: c.in.Soft, end: c.in.Hard,
@@ -140,9 +140,9 @@ func (c *childPair) saved() savedPair {
 	}
 }
 
-func flag(set bool, bit uint8) uint8 {
+func bit(set bool, b uint8) uint8 {
 	if set {
-		return bit
+		return b
 	}
 	return 0
 }

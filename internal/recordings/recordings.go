@@ -36,11 +36,12 @@ func (h *Hex) UnmarshalText(text []byte) (err error) {
 type Recording struct {
 	Scenario    string            `json:"scenario"`
 	Description string            `json:"description"`
-	Hosts       map[string]string `json:"hosts"`      // address: implementation
-	PSK         Strings           `json:"psk"`        // two where the sides differ on purpose
-	IPsecConf   map[string]string `json:"ipsec.conf"` // address: configuration
-	Phase1      []Phase1          `json:"phase1"`     // the ISAKMP SAs
-	Phase2      []Phase2          `json:"phase2"`     // the quick modes
+	Hosts       map[string]string `json:"hosts"`        // address: implementation
+	PSK         Strings           `json:"psk"`          // two where the sides differ on purpose
+	IPsecConf   map[string]string `json:"ipsec.conf"`   // address: configuration
+	Swanctl     string            `json:"swanctl.conf"` // the strongSwan side, where there is one
+	Phase1      []Phase1          `json:"phase1"`       // the ISAKMP SAs
+	Phase2      []Phase2          `json:"phase2"`       // the quick modes
 	KernelCalls map[string]Calls  `json:"sad_and_flow_calls"`
 	Messages    []Message         `json:"messages"`
 }
