@@ -33,7 +33,7 @@ func readCapture(t *testing.T, path string) []captured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { _ = f.Close() })
 	var source interface {
 		gopacket.PacketDataSource
 		LinkType() layers.LinkType
@@ -398,7 +398,9 @@ func FuzzCapture(f *testing.F) {
 				f.Add(data[34:])
 			}
 		}
-		file.Close()
+		if err := file.Close(); err != nil {
+			f.Fatal(err)
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, body, _, err := ParsePacket(b)

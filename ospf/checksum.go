@@ -46,7 +46,7 @@ func packetChecksum(packet []byte) uint16 {
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum) //nolint:gosec // folded to 16 bits
+	return ^uint16(sum)
 }
 
 func onesSum(sum uint32, b []byte) uint32 {

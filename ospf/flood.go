@@ -127,7 +127,7 @@ func (n *neighbor) takeNewer(s *step, e *lsaEntry, h LSAHeader, l LSA, body lsaB
 		n.answered(s, h.LSAKey)
 		return
 	}
-	e = s.install(LSA(slices.Clone(l)), body)
+	e = s.install(slices.Clone(l), body)
 	e.received, e.link = true, n.f
 	s.flood(e, n)            // (b), (c)
 	n.acknowledgeLater(s, h) // (e)

@@ -246,5 +246,5 @@ func (s *step) nextSequence(f *ospfInterface) uint32 {
 }
 
 func clockSequence(now time.Time) uint32 {
-	return uint32(min(max(now.Unix(), 0), math.MaxUint32)) //nolint:gosec // clamped
+	return uint32(min(max(now.Unix(), 0), math.MaxUint32))
 }

@@ -32,7 +32,7 @@ func ParseLinkStateRequest(b []byte) (LinkStateRequest, error) {
 		if t > 255 {
 			r.Fail("LSType", "is %d, an LSA header has room for 255", t)
 		}
-		q.LSAs = append(q.LSAs, LSAKey{LSType(t), LinkStateID(r.Uint32("LinkStateID")), RouterID(r.Uint32("AdvertisingRouter"))})
+		q.LSAs = append(q.LSAs, LSAKey{LSType(t), LinkStateID(r.Uint32("LinkStateID")), RouterID(r.Uint32("AdvertisingRouter"))}) //nolint:gosec // checked above
 	}
 	return q, r.Err()
 }

@@ -15,7 +15,7 @@ const lsUpdateFixedSize = 4
 
 // Append appends the body of the packet.
 func (u LinkStateUpdate) Append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(u.LSAs)))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(u.LSAs))) //nolint:gosec // a packet holds few
 	for _, l := range u.LSAs {
 		b = append(b, l...)
 	}

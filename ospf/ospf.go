@@ -113,9 +113,10 @@ type (
 		Src, Dst  netip.Addr
 		Payload   []byte // only valid during Step
 	}
-	// InterfaceUp and InterfaceDown follow the tunnel's SA or the device's carrier. Every interface
-	// is down until its InterfaceUp, passive ones too; a Configure does not change that.
-	InterfaceUp   struct{ Interface string }
+	// InterfaceUp follows the tunnel's SA or the device's carrier. Every interface is down until its
+	// InterfaceUp, passive ones too; a Configure does not change that.
+	InterfaceUp struct{ Interface string }
+	// InterfaceDown is its opposite.
 	InterfaceDown struct {
 		Interface string
 		Reason    string

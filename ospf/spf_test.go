@@ -175,6 +175,7 @@ func (l *spfLSA) body() body {
 		return b
 	case SummaryLSAType, ASBRSummaryLSAType:
 		return SummaryLSA{quad(l.Mask), l.Metric}
+	default:
 	}
 	return nil
 }
@@ -311,10 +312,7 @@ func TestRoutesChangedIsADifference(t *testing.T) {
 				told[c.Prefix] = c
 			}
 		}
-		var got []netip.Prefix
-		for _, p := range slices.SortedFunc(maps.Keys(told), comparePrefixes) {
-			got = append(got, p)
-		}
+		got := slices.SortedFunc(maps.Keys(told), comparePrefixes)
 		var want []netip.Prefix
 		for _, c := range table {
 			want = append(want, c.Prefix)

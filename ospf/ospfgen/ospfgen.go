@@ -7,6 +7,7 @@
 package ospfgen
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"meshrouter/ospf"
@@ -42,7 +43,7 @@ func LSDB(n int, seed uint64) ([]ospf.LSA, []ospf.AttachedLink) {
 			continue
 		}
 		cost := uint16(1 + rnd.Below(100)) //nolint:gosec // small
-		subnet := 0x0a000000 + uint32(i)*4 //nolint:gosec // at most 1<<21 links
+		subnet := 0x0a000000 + uint32(i)*4
 		join(&bodies[a], b, subnet, subnet+1, cost)
 		join(&bodies[b], a, subnet, subnet+2, cost)
 		switch {
@@ -56,7 +57,7 @@ func LSDB(n int, seed uint64) ([]ospf.LSA, []ospf.AttachedLink) {
 	for i := range bodies {
 		stub := ospf.RouterLink{ID: number(lan(i)), Data: 0xfffffff0, Type: ospf.StubLink, Metric: 1}
 		bodies[i].Links = append(bodies[i].Links, stub)
-		id := uint32(i + 1) //nolint:gosec // at most 1<<20
+		id := uint32(i + 1)
 		h := ospf.LSAHeader{Age: 1, Options: ospf.OptionE, Sequence: 1,
 			LSAKey: ospf.LSAKey{Type: ospf.RouterLSAType, ID: ospf.LinkStateID(id), AdvRouter: ospf.RouterID(id)}}
 		lsas[i] = ospf.NewLSA(h, bodies[i].Append(nil))
@@ -76,7 +77,9 @@ func attached(peer int, a uint32, cost uint16) ospf.AttachedLink {
 }
 
 func address(v uint32) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], v)
+	return netip.AddrFrom4(b)
 }
 
 // lan is the i-th stub network, a /28.
@@ -84,5 +87,5 @@ func lan(i int) netip.Addr { return address(0xac000000 + uint32(i)*16) } //nolin
 
 func number(a netip.Addr) uint32 {
 	b := a.As4()
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	return binary.BigEndian.Uint32(b[:])
 }

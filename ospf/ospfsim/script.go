@@ -215,12 +215,12 @@ func setOption(f *ospf.InterfaceConfig, name, value string) (err error) {
 		f.Auth = ospf.Auth{Type: ospf.SimplePassword, Keys: []ospf.Key{{Key: secret.Key(value)}}}
 	case "key":
 		f.Auth = ospf.Auth{Type: ospf.CryptographicAuth}
-		for _, k := range strings.Split(value, ",") {
+		for k := range strings.SplitSeq(value, ",") {
 			id, text, ok := strings.Cut(k, ":")
 			if n, err = strconv.ParseUint(id, 10, 8); err != nil || !ok {
 				return fmt.Errorf("want id:secret")
 			}
-			f.Auth.Keys = append(f.Auth.Keys, ospf.Key{ID: uint8(n), Key: secret.Key(text)})
+			f.Auth.Keys = append(f.Auth.Keys, ospf.Key{ID: uint8(n), Key: secret.Key(text)}) //nolint:gosec // parsed as 8 bits
 		}
 	case "delay", "jitter", "loss", "duplicate":
 	default:
@@ -312,10 +312,13 @@ func (sc *Script) Do(w io.Writer, words ...string) error {
 		return fmt.Errorf("%q: want another argument", words)
 	}
 	switch words[0] {
-	case "show":
-		return sc.show(w, r, words[2], words[3:])
-	case "packets":
-		return sc.packets(w, r, words[2])
+	case "show", "packets":
+		var b strings.Builder
+		err := sc.show(&b, r, words)
+		if _, werr := io.WriteString(w, b.String()); err == nil {
+			err = werr
+		}
+		return err
 	case "id":
 		id, err := number32(words[2])
 		c := r.Config
@@ -363,10 +366,14 @@ func (sc *Script) change(r *Router, command, iface string, rest []string) error 
 	return nil
 }
 
-func (sc *Script) show(w io.Writer, r *Router, what string, rest []string) error {
+func (sc *Script) show(w *strings.Builder, r *Router, words []string) error {
 	now := sc.Net.Now()
 	in := r.Instance
-	switch what {
+	if words[0] == "packets" {
+		sc.packets(w, r, words[2])
+		return nil
+	}
+	switch what, rest := words[2], words[3:]; what {
 	case "neighbors":
 		for _, n := range in.Neighbors(now) {
 			fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("%v %v %v %s", n.Interface, n.ID, n.State, n.LastReason)))
@@ -436,7 +443,7 @@ func routeText(r ospf.Route) string {
 	return fmt.Sprintf("%v %s via %s", r.Prefix, cost, strings.Join(hops, ", "))
 }
 
-func showLSA(w io.Writer, r *Router, now time.Time) error {
+func showLSA(w *strings.Builder, r *Router, now time.Time) error {
 	for _, l := range r.Instance.Database(now) {
 		if l.AdvRouter != r.Config.RouterID || ospf.LSType(l.Type) != ospf.RouterLSAType {
 			continue
@@ -462,7 +469,7 @@ func (sc *Script) trace(now time.Time, r *Router, o ospf.Output) {
 const maxLog = 100_000
 
 // packets writes the lines kept for one interface since the last call for it.
-func (sc *Script) packets(w io.Writer, r *Router, iface string) error {
+func (sc *Script) packets(w *strings.Builder, r *Router, iface string) {
 	prefix := r.Name + " " + iface + " "
 	sc.log = slices.DeleteFunc(sc.log, func(line string) bool {
 		text, ok := strings.CutPrefix(line, prefix)
@@ -471,7 +478,6 @@ func (sc *Script) packets(w io.Writer, r *Router, iface string) error {
 		}
 		return ok
 	})
-	return nil
 }
 
 // Describe says in a line what an OSPF packet is.
@@ -509,7 +515,7 @@ func Describe(payload []byte) string {
 	return b.String()
 }
 
-func describeHeaders(w io.Writer, headers []ospf.LSAHeader) {
+func describeHeaders(w *strings.Builder, headers []ospf.LSAHeader) {
 	for _, h := range headers {
 		fmt.Fprintf(w, " [%v %v of %v seq %08x age %d]", h.Type, h.ID, h.AdvRouter, uint32(h.Sequence), h.Age) //nolint:gosec // as on the wire
 	}
