@@ -24,7 +24,7 @@ import (
 const meshfile = "docs/meshfile.md"
 
 // load loads a mesh file with a made-up key for each secret that it names.
-func load(t *testing.T, name, src string) (*mesh.Inventory, error) {
+func load(t *testing.T, src string) (*mesh.Inventory, error) {
 	t.Helper()
 	text := "psk: made up\n"
 	for _, ref := range regexp.MustCompile(`\$([A-Za-z][A-Za-z0-9_.-]*)`).FindAllStringSubmatch(src, -1) {
@@ -36,7 +36,7 @@ func load(t *testing.T, name, src string) (*mesh.Inventory, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mesh.Load(name, []byte(src), secrets)
+	return mesh.Load("mesh.yaml", []byte(src), secrets)
 }
 
 // isMesh says whether a block of YAML is a whole mesh file.
@@ -56,7 +56,7 @@ func TestYAML(t *testing.T) {
 			}
 			var err error
 			if isMesh(f) {
-				_, err = load(t, "mesh.yaml", f.text)
+				_, err = load(t, f.text)
 				files++
 			} else {
 				_, err = mesh.ParseSecrets("secrets.yaml", []byte(f.text))
@@ -79,7 +79,7 @@ func TestErrorsAsPrinted(t *testing.T) {
 	if i < 0 || i+1 == len(fences) || fences[i+1].language != "text" {
 		t.Fatal("there is no broken file with its errors below it")
 	}
-	_, err := load(t, "mesh.yaml", fences[i].text)
+	_, err := load(t, fences[i].text)
 	if err == nil || err.Error()+"\n" != fences[i+1].text {
 		t.Errorf("%s:%d: the file gives\n%v", meshfile, fences[i].line, err)
 	}
@@ -235,12 +235,12 @@ func tableWith(t *testing.T, header string) table {
 	return table{}
 }
 
-// pair is a mesh of two sites; what stands in place of the arguments: pool, number and further settings of
-// the first and second site, further lines.
-func pair(t *testing.T, pool string, i int, first string, j int, second, more string) (*mesh.Link, error) {
+// pair loads a mesh of two sites, a with the number i and b with the number j. second are further settings
+// of b, more further lines.
+func pair(t *testing.T, pool string, i, j int, second, more string) (*mesh.Link, error) {
 	t.Helper()
-	inv, err := load(t, "mesh.yaml", fmt.Sprintf("mesh: pair\ntunnels: %s\nsites:\n  a: {number: %d, address: 192.0.2.1%s}\n  b: {number: %d, address: 192.0.2.2%s}\nlinks: full\n%s",
-		pool, i, first, j, second, more))
+	inv, err := load(t, fmt.Sprintf("mesh: pair\ntunnels: %s\nsites:\n  a: {number: %d, address: 192.0.2.1}\n  b: {number: %d, address: 192.0.2.2%s}\nlinks: full\n%s",
+		pool, i, j, second, more))
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func TestSystems(t *testing.T) {
 	t.Parallel()
 	tab := tableWith(t, "setting")
 	for col, system := range tab.header[1:] {
-		link, err := pair(t, "10.255.0.0/16", 1, "", 2, ", system: "+system, "suite: legacy")
+		link, err := pair(t, "10.255.0.0/16", 1, 2, ", system: "+system, "suite: legacy")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,11 +315,11 @@ func hours(d time.Duration) string {
 func starter(t *testing.T, system string) string {
 	t.Helper()
 	start := func(e mesh.End) bool { return e.Initiate == mesh.InitiateAlways }
-	low, err := pair(t, "10.255.0.0/16", 1, "", 2, ", system: "+system, "suite: legacy")
+	low, err := pair(t, "10.255.0.0/16", 1, 2, ", system: "+system, "suite: legacy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	high, err := pair(t, "10.255.0.0/16", 2, "", 1, ", system: "+system, "suite: legacy")
+	high, err := pair(t, "10.255.0.0/16", 2, 1, ", system: "+system, "suite: legacy")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func starter(t *testing.T, system string) string {
 
 func works(t *testing.T, system, more string) string {
 	t.Helper()
-	if _, err := pair(t, "10.255.0.0/16", 1, "", 2, ", system: "+system, more); err != nil {
+	if _, err := pair(t, "10.255.0.0/16", 1, 2, ", system: "+system, more); err != nil {
 		return "no"
 	}
 	return "yes"
@@ -369,7 +369,7 @@ func TestDerivedAddresses(t *testing.T) {
 		if _, err := fmt.Sscanf(row[0], "%d and %d", &i, &j); err != nil {
 			t.Fatalf("%s:%d: %q: %v", meshfile, tab.line, row[0], err)
 		}
-		link, err := pair(t, "10.255.0.0/16", i, "", j, "", "")
+		link, err := pair(t, "10.255.0.0/16", i, j, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -390,10 +390,10 @@ func TestPools(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := pair(t, "10.0.0.0"+row[0], most-1, "", most, "", ""); err != nil {
+		if _, err := pair(t, "10.0.0.0"+row[0], most-1, most, "", ""); err != nil {
 			t.Errorf("%s:%d: sites up to %d do not fit into a %s: %v", meshfile, tab.line, most, row[0], err)
 		}
-		_, err = pair(t, "10.0.0.0"+row[0], most, "", most+1, "", "")
+		_, err = pair(t, "10.0.0.0"+row[0], most, most+1, "", "")
 		if err == nil || !strings.Contains(err.Error(), "holds "+row[1]+" networks") {
 			t.Errorf("%s:%d: site number %d in a %s: %v", meshfile, tab.line, most+1, row[0], err)
 		}
@@ -406,7 +406,7 @@ func TestMTUs(t *testing.T) {
 	tab := tableWith(t, "esp")
 	for _, row := range tab.rows {
 		more := "suites: {one: {ike: 3des-sha1-modp1024, esp: " + row[0] + "}}\ndefaults: {mode: " + row[1] + "}"
-		link, err := pair(t, "10.255.0.0/16", 1, "", 2, "", more)
+		link, err := pair(t, "10.255.0.0/16", 1, 2, "", more)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -423,7 +423,7 @@ func TestMTUs(t *testing.T) {
 // TestPredefinedSuites: the suites that need no definition.
 func TestPredefinedSuites(t *testing.T) {
 	t.Parallel()
-	inv, err := load(t, "mesh.yaml", "mesh: pair\ntunnels: 10.255.0.0/16\nsites:\n  a: {number: 1, address: 192.0.2.1}\n  b: {number: 2, address: 192.0.2.2}\nlinks: full\n")
+	inv, err := load(t, "mesh: pair\ntunnels: 10.255.0.0/16\nsites:\n  a: {number: 1, address: 192.0.2.1}\n  b: {number: 2, address: 192.0.2.2}\nlinks: full\n")
 	if err != nil {
 		t.Fatal(err)
 	}
