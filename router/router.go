@@ -36,7 +36,7 @@ type Options struct {
 	MeshFile   string
 	Site       string
 	Socket     string // control socket; empty: /run/meshrouter/SITE.sock
-	State      string // restart state; empty: /run/meshrouter/SITE.state
+	State      string // restart state; empty: /run/meshrouter/SITE.state, in /dev/shm where /run is on a disk
 	KeyLog     string // directory for Wireshark's tables; empty: none
 	TUNBackend string // "wireguard" (the default) or "water"
 	Version    string // shown by `show summary`
@@ -107,12 +107,24 @@ func Run(ctx context.Context, opts Options) error {
 		opts.Socket = control.SocketPath(opts.Site)
 	}
 	if opts.State == "" {
-		opts.State = filepath.Join(control.Dir, opts.Site+".state")
+		if opts.State, err = statePath(opts.Site); err != nil {
+			return err
+		}
 	}
 	r := &Router{opts: opts, log: opts.Logger.With(slog.String("site", opts.Site)), started: time.Now(), peers: map[string]peerState{}}
 	r.limited = &limitedLogger{to: r.log, now: time.Now, kinds: map[string]*limit{}}
 	r.plan.Store(newPlan(inv, opts.Site, nil))
 	return r.run(ctx)
+}
+
+// statePath is where the restart state goes unless told otherwise: keys never reach a disk unasked.
+func statePath(site string) (string, error) {
+	for _, dir := range []string{"/run", "/dev/shm"} {
+		if state.InMemory(dir) {
+			return filepath.Join(dir, "meshrouter", site+".state"), nil
+		}
+	}
+	return "", errors.New("neither /run nor /dev/shm is a tmpfs, and the restart state holds keys: mount one, or choose a file with --state")
 }
 
 // run opens everything, runs it, and takes it away again in the reverse order.

@@ -20,9 +20,22 @@ func filesystem(file *os.File) string {
 	if err := unix.Fstatfs(int(file.Fd()), &st); err != nil {
 		return "an unknown file system"
 	}
-	switch uint32(st.Type) { //nolint:gosec // magic numbers have 32 bits; the field's type varies with the architecture
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+	if inMemory(st) {
 		return ""
 	}
-	return fmt.Sprintf("a file system of type %#x", uint32(st.Type)) //nolint:gosec // as above
+	return fmt.Sprintf("a file system of type %#x", uint32(st.Type)) //nolint:gosec // magic numbers have 32 bits; the field's type varies with the architecture
+}
+
+func inMemory(st unix.Statfs_t) bool {
+	switch uint32(st.Type) { //nolint:gosec // as above
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// InMemory reports whether what is written below dir stays in memory: whether it is a tmpfs.
+func InMemory(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && inMemory(st)
 }
