@@ -230,14 +230,19 @@ func (l *lab) until(ctx context.Context, condition func(context.Context) error) 
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	begun := time.Now()
+	var missing error
 	for {
 		err := condition(ctx)
 		if err == nil {
 			return nil
 		}
+		if missing == nil || ctx.Err() == nil { // else it is about the end of the time, not about what is missing
+			missing = err
+		}
 		for _, s := range l.sites {
 			if s.router != nil {
 				if gone := s.router.running(); gone != nil {
+					s.router.missed = true
 					return gone
 				}
 			}
@@ -247,7 +252,7 @@ func (l *lab) until(ctx context.Context, condition func(context.Context) error) 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("after %.1f s: %w", time.Since(begun).Seconds(), err)
+			return fmt.Errorf("after %.1f s: %w", time.Since(begun).Seconds(), missing)
 		case <-tick.C:
 		}
 	}
@@ -340,7 +345,10 @@ func (s *site) stopRouter(ctx context.Context) error {
 		return nil
 	}
 	if gone := r.running(); gone != nil {
-		return gone
+		if r.missed {
+			return nil
+		}
+		return fmt.Errorf("%w%s", gone, r.tail())
 	}
 	if err := r.signal(ctx, unix.SIGTERM); err != nil {
 		return errors.Join(err, r.signal(context.WithoutCancel(ctx), unix.SIGKILL))

@@ -106,11 +106,11 @@ func TestSabotagedConfigs(t *testing.T) {
 			l.sites = append(l.sites, &site{Site: s, ends: inv.Ends(s.Name)})
 		}
 		var ends []mesh.End
-		for _, s := range l.sites[:2] {
-			path, err := l.writeConfig(s)
-			if err != nil {
-				t.Fatalf("%s: %v", fault, err)
-			}
+		shared, first, err := l.writeConfigs()
+		if err != nil {
+			t.Fatalf("%s: %v", fault, err)
+		}
+		for _, path := range []string{first, shared} {
 			got, err := mesh.LoadFile(path)
 			if err != nil {
 				t.Fatalf("%s: %v", fault, err)

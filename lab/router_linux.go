@@ -29,6 +29,7 @@ type router struct {
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed once waitErr is set
 	waitErr error
+	missed  bool // its end is the failure of a stage already
 }
 
 // A spawner starts processes from one thread that lives as long as the lab, so that the kernel can
@@ -106,7 +107,7 @@ func (l *lab) startRouter(s *site, mesh string, extra ...string) error {
 		return fmt.Errorf("start the router of %s: %w", s.Name, err)
 	}
 	exited := make(chan struct{})
-	r.exited = exited
+	r.exited, r.missed = exited, false
 	cmd := r.cmd
 	go func() { // ends with the process
 		r.waitErr = cmd.Wait()

@@ -17,20 +17,20 @@ import (
 
 const icmpEchoReply = ipv4.ICMPTypeEchoReply
 
-// writeConfig writes what the site's router reads and returns the mesh file's path. All sites share
-// one, unless a fault is built into the first site's.
-func (l *lab) writeConfig(s *site) (string, error) {
-	if s != l.sites[0] {
-		return l.config.write(l.dir.file("config"))
+// writeConfigs writes what the routers read and returns the paths of two mesh files: the one that
+// all sites share, and the first site's, which differs only when a fault is built into it.
+func (l *lab) writeConfigs() (shared, first string, err error) {
+	if shared, err = l.config.write(l.dir.file("config")); err != nil {
+		return "", "", err
 	}
+	s := l.sites[0]
 	c := config{src: bytes.Clone(l.config.src), secrets: maps.Clone(l.config.secrets)}
-	var err error
 	switch l.o.Sabotage {
 	case wrongPSK:
 		c.replaceSecret(string(s.ends[0].PSK))
 	case wrongMD5:
 		if len(s.ends[0].Auth.Keys) == 0 {
-			return "", errors.New("the mesh has no OSPF key to make wrong")
+			return "", "", errors.New("the mesh has no OSPF key to make wrong")
 		}
 		c.replaceSecret(string(s.ends[0].Auth.Keys[0].Key))
 	case wrongSuite:
@@ -38,12 +38,13 @@ func (l *lab) writeConfig(s *site) (string, error) {
 	case greKey:
 		err = c.set("{gre: {key: 4242}}", "defaults")
 	default:
-		return l.config.write(l.dir.file("config"))
+		return shared, shared, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("sabotage %s: %w", l.o.Sabotage, err)
+		return "", "", fmt.Errorf("sabotage %s: %w", l.o.Sabotage, err)
 	}
-	return c.write(l.dir.file("sabotaged"))
+	first, err = c.write(l.dir.file("sabotaged"))
+	return shared, first, err
 }
 
 // replaceSecret gives the secrets with this value another one of the same length.
@@ -80,10 +81,8 @@ func (l *lab) beforeNetns() {
 		return
 	}
 	last := l.inv.Sites[len(l.inv.Sites)-1]
-	// What this makes has the run's prefix, so the run's record takes it away.
 	if ns, err := newNamespace(l.dir.namespace("site-" + last.Name)); err == nil {
-		ns.nl.Close()
-		_ = ns.fd.Close()
+		l.faults = append(l.faults, func() { _ = ns.delete() })
 	}
 }
 

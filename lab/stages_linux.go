@@ -23,16 +23,20 @@ func (l *lab) stageNetns(ctx context.Context) (string, error) {
 	if err := l.makeInternet(ctx); err != nil {
 		return "", err
 	}
-	for _, s := range l.sites {
-		path, err := l.writeConfig(s)
-		if err != nil {
-			return "", err
+	shared, first, err := l.writeConfigs()
+	if err != nil {
+		return "", err
+	}
+	for i, s := range l.sites {
+		path := shared
+		if i == 0 {
+			path = first
 		}
 		if err := l.startRouter(s, path); err != nil {
 			return "", err
 		}
 	}
-	err := l.until(ctx, func(ctx context.Context) error {
+	err = l.until(ctx, func(ctx context.Context) error {
 		for _, s := range l.sites {
 			var doc status.SummaryDoc
 			if err := s.router.Get(ctx, "summary", &doc); err != nil {
@@ -209,6 +213,13 @@ func (l *lab) stageGRE(ctx context.Context) (string, error) {
 		if err != nil {
 			return err
 		}
+		counters, err := ask[status.CountersDoc](ctx, l.sites, "counters")
+		if err != nil {
+			return err
+		}
+		if err := l.refusedGRE(counters); err != nil {
+			return err
+		}
 		clear(addressing)
 		return l.eachLink(func(link *mesh.Link, a, b *site) error {
 			for _, s := range []*site{a, b} {
@@ -222,6 +233,18 @@ func (l *lab) stageGRE(ctx context.Context) (string, error) {
 		})
 	})
 	return fmt.Sprintf("%d tunnels carry packets both ways (%s addresses)", len(l.inv.Links), strings.Join(sortedKeys(addressing), " and ")), err
+}
+
+// refusedGRE is an error when a router has opened ESP and not found the link's GRE inside.
+func (l *lab) refusedGRE(counters map[*site]status.CountersDoc) error {
+	for _, s := range l.sites {
+		for _, c := range counters[s].Counters {
+			if c.Value > 0 && slices.Contains([]string{"gre_key", "gre_malformed", "gre_protocol", "inner_protocol", "selector"}, c.Name) {
+				return fmt.Errorf("%s has refused %d packets inside ESP (%s)", s.Name, c.Value, c.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // stageOSPF waits until every neighbor is FULL, every LAN is in every routing table, and OSPF, our
