@@ -1,8 +1,11 @@
 // Package interop tests meshrouter against real peers, as root, in network namespaces. Its tests are
 // built with the tag interop; make test runs them, and nothing here is ever skipped.
 //
-//	ospf_test.go   the OSPF speaker on a veth against FRR ospfd and BIRD
+//	ospf_test.go         the OSPF speaker on a veth:   FRR ospfd, BIRD
+//	strongswan_test.go   the whole router:             strongSwan with ESP in userspace, BIRD over GRE
+//	guest_test.go        the whole router:             a Linux machine with kernel ESP and GRE, strongSwan, FRR
 //
 // speaker_test.go is the smallest shell around ospf.Instance: a loop, protocol-89 sockets and kernel
-// routes. Package test/peer starts and stops everything else. RFC 2328 is meant by section numbers.
+// routes. router_test.go asks the real binary what it thinks, and tshark what was on the wire. Package
+// test/peer starts and stops everything else. RFC 2328 is meant by section numbers.
 package interop

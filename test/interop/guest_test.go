@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +33,7 @@ func TestLinuxSite(t *testing.T) {
 			t.Parallel()
 			n := peer.NewNet(t)
 			settings := peer.Settings{"OSPF_HELLO": "1", "OSPF_DEAD": "4"}
-			for k, v := range m.settings {
-				settings[k] = v
-			}
+			maps.Copy(settings, m.settings)
 			guest := n.Guest("g", settings)
 			capture := n.Capture()
 			s := startStack(t, n, stackMesh("{ike: 8h, esp: 1h}", m.link))
@@ -64,6 +63,28 @@ func TestLinuxSite(t *testing.T) {
 			s.onTheWire(capture)
 		})
 	}
+}
+
+// A router LSA of ours that does not fit into one packet of the tunnel reaches FRR in fragments.
+func TestLinuxSiteLargeRouterLSA(t *testing.T) {
+	t.Parallel()
+	const networks = 130
+	n := peer.NewNet(t)
+	guest := n.Guest("g", peer.Settings{"OSPF_HELLO": "1", "OSPF_DEAD": "4"})
+	lans := make([]string, networks)
+	for i := range lans {
+		lans[i] = fmt.Sprintf("10.7.%d.0/24", i)
+	}
+	mesh := stackMesh("{ike: 8h, esp: 1h}", "mtu: 1400, initiate: ours, "+tunnelMode)
+	s := startStack(t, n, strings.Replace(mesh, "10.1.0.0/24", "10.1.0.0/24, "+strings.Join(lans, ", "), 1))
+	linuxSiteUp(t, s, guest)
+	peer.Eventually(t, 30*time.Second, "all networks in the guest's kernel", func() error {
+		out, err := guest.Exec("ip route show proto ospf")
+		if got := strings.Count(out, "10.7."); err == nil && got != networks {
+			err = fmt.Errorf("%d of %d", got, networks)
+		}
+		return err
+	})
 }
 
 // linuxSiteUp waits until both sides are up and have each other's LAN.

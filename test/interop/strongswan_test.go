@@ -5,6 +5,7 @@ package interop
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,6 +78,37 @@ func (s *stack) newCookie(old string) error {
 		err = fmt.Errorf("ISAKMP SA %s is still in use", old)
 	}
 	return err
+}
+
+// A router that is killed and started again goes on with the same SAs: no new main or quick mode, and
+// strongSwan, which knows nothing of it, takes its packets because their sequence numbers go on.
+func TestStrongSwanRestart(t *testing.T) {
+	t.Parallel()
+	n := peer.NewNet(t)
+	_, overlay := startStrongSwan(t, n, nil)
+	s := startStack(t, n, stackMesh("{ike: 8h, esp: 1h}", "mtu: 1320, initiate: ours, "+tunnelMode))
+	peer.Eventually(t, 20*time.Second, "SAs both ways", s.secured)
+	overlay()
+	s.up()
+	before, err := s.outboundSPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	capture := n.Capture()
+	if err := s.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	s.up()
+	if err := s.newOutbound(before); err == nil {
+		t.Errorf("the outbound SA is not %#x any more", before)
+	}
+	capture.Stop()
+	negotiations := "isakmp.exchangetype == 2 or isakmp.exchangetype == 32" // main mode, quick mode
+	if got := capture.Tshark("", "-Y", negotiations); len(got) > 0 {
+		t.Errorf("negotiated again:\n%s", strings.Join(got, "\n"))
+	}
 }
 
 // Lifetimes so short that we rekey both phases during one ping (SAs of less than a minute are not rekeyed).
