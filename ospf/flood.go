@@ -89,7 +89,7 @@ func (n *neighbor) receiveLSA(s *step, h LSAHeader, l LSA, body lsaBody) bool {
 	_, requested := n.requests.get(h.LSAKey)
 	switch {
 	case order > 0: // (5)
-		n.takeNewer(s, e, h, l, body)
+		n.takeNewer(s, e, l, body, !requested)
 	case requested: // (6)
 		s.fire(n, badLSReq, fmt.Sprintf("its database description promised a newer %v than it sent", h.LSAKey))
 		return false
@@ -109,10 +109,11 @@ func (n *neighbor) receiveLSA(s *step, h LSAHeader, l LSA, body lsaBody) bool {
 	return true
 }
 
-// takeNewer is step (5): the LSA is more recent than the database copy e, if there is one.
-func (n *neighbor) takeNewer(s *step, e *lsaEntry, h LSAHeader, l LSA, body lsaBody) {
-	in := s.in
-	if e != nil && e.received && s.now.Sub(e.installed) < in.cfg.MinLSArrival { // (a)
+// takeNewer is step (5): the LSA is more recent than the database copy e, if there is one. What was asked for has
+// not come by flooding, so that a newer instance may follow it at once: a neighbor makes one when it is Full.
+func (n *neighbor) takeNewer(s *step, e *lsaEntry, l LSA, body lsaBody, flooded bool) {
+	in, h := s.in, l.Header()
+	if e != nil && e.flooded && s.now.Sub(e.installed) < in.cfg.MinLSArrival { // (a)
 		s.count("lsa_min_arrival")
 		return
 	}
@@ -128,7 +129,7 @@ func (n *neighbor) takeNewer(s *step, e *lsaEntry, h LSAHeader, l LSA, body lsaB
 		return
 	}
 	e = s.install(slices.Clone(l), body)
-	e.received, e.link = true, n.f
+	e.received, e.flooded, e.link = true, flooded, n.f
 	s.flood(e, n)            // (b), (c)
 	n.acknowledgeLater(s, h) // (e)
 	if s.isOurs(h.LSAKey) {  // (f)

@@ -21,7 +21,9 @@ type lsaEntry struct {
 	body      lsaBody
 	installed time.Time
 	lastSent  time.Time      // in a Link State Update, on any interface
-	received  bool           // by flooding; not our own making
+	received  bool           // from a neighbor; not of our own making
+	flooded   bool           // received without having been asked for: MinLSArrival counts from it
+	answered  time.Time      // when last sent to a neighbor that had asked for it
 	link      *ospfInterface // where it came from, for link-local LSAs
 	holders   int            // Link state retransmission lists it is on
 	index     int            // in lsdb.all

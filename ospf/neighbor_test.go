@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -175,5 +176,55 @@ func TestSendSequence(t *testing.T) {
 		if last == 0 {
 			t.Error("nothing sent")
 		}
+	}
+}
+
+// TestHelloMask: the Hello carries the mask of the profile, whatever the address has (openbsd-facts.md, 7: /32 on a gre;
+// screenos-facts.md, 4 and 7: the /30), and the Database Description the profile's MTU.
+func TestHelloMask(t *testing.T) {
+	t.Parallel()
+	for _, m := range [][4]byte{{255, 255, 255, 255}, {255, 255, 255, 252}, {0, 0, 0, 0}} {
+		c := puppetConfig()
+		c.Interfaces[0].HelloMask, c.Interfaces[0].DDMTU = m, 1476
+		p := newPuppetWith(t, peerID, c)
+		p.twoWay()
+		sent := p.take()
+		if h, ok := sent[0].body.(Hello); !ok || h.NetworkMask != number(addrOf(m[:])) {
+			t.Errorf("%v: sent %+v", m, sent[0])
+		}
+		if d, ok := sent[len(sent)-1].body.(DatabaseDescription); !ok || d.MTU != 1476 {
+			t.Errorf("sent %+v", sent[len(sent)-1])
+		}
+	}
+}
+
+// TestDemandCircuit: a neighbor that sets the DC bit is watched like any other: Hellos go on, and without its own it is down
+// (screenos-facts.md, 4).
+func TestDemandCircuit(t *testing.T) {
+	t.Parallel()
+	p := newPuppet(t, peerID)
+	p.send(HelloPacket, Hello{HelloInterval: 10, RouterDeadInterval: 40, Options: OptionE | OptionDC, Neighbors: []RouterID{ownID}})
+	p.take()
+	p.run(39 * time.Second)
+	if hellos := take[Hello](p); len(hellos) != 3 {
+		t.Errorf("%d Hellos in 39 s", len(hellos))
+	}
+	p.run(time.Second)
+	p.wantState(Down)
+}
+
+// TestSteadyHellos: Hellos leave at their interval, and a neighbor that changes its mind all the time provokes few more: ScreenOS
+// counts them against floods (screenos-facts.md, 4).
+func TestSteadyHellos(t *testing.T) {
+	t.Parallel()
+	p := newPuppet(t, peerID)
+	p.take()
+	for range 1000 { // 100 s
+		p.run(100 * time.Millisecond)
+		p.hello()
+		p.hello(ownID)
+	}
+	if n := len(take[Hello](p)); n > 11*(1+maxTriggered) {
+		t.Errorf("%d Hellos in 100 s", n)
 	}
 }

@@ -58,21 +58,36 @@ func (f *ospfInterface) links() []RouterLink {
 	return links
 }
 
+// settleTime lets the interfaces come up before the first neighbor hears of them.
+const settleTime = 10 * time.Millisecond
+
 // originateIfWanted makes a new instance of our router-LSA if it would say something new. While nobody is
-// listening it may change at any time. Otherwise instances keep a distance: MinLSArrival after a quiet time,
-// since neighbors take no more, then doubling up to MinLSInterval. (The RFC has MinLSInterval from the first;
-// then a new adjacency would carry nothing for five seconds.)
+// listening it takes its settleTime. Otherwise instances keep a distance: MinLSArrival after a quiet time,
+// then doubling up to MinLSInterval. (The RFC has MinLSInterval from the first; then a new adjacency would carry
+// nothing for five seconds.) A neighbor that has just asked for the last one would not take another before MinLSArrival.
 func (s *step) originateIfWanted() {
-	for s.in.own.wanted {
-		s.in.own.wanted = false
-		own := &s.in.own
-		due := own.last.Add(own.pause)
-		if s.now.Before(due) && s.in.hasAdjacency() {
+	for own := &s.in.own; own.wanted; {
+		own.wanted = false
+		due := s.now.Add(settleTime)
+		if s.in.hasAdjacency() {
+			due = own.last.Add(own.pause)
+			if e := s.in.db.get(s.in.routerKey()); e != nil {
+				due = latest(due, e.answered.Add(s.in.cfg.MinLSArrival))
+			}
+		}
+		if s.now.Before(due) {
 			own.timer.setEarlier(s, due)
 			return
 		}
 		s.originate()
 	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (in *Instance) hasAdjacency() bool {
@@ -159,7 +174,9 @@ func (s *step) issue(key LSAKey, body []byte) {
 	own := &s.in.own
 	own.sequence++
 	own.force = false
-	own.backOff(s.now, s.in.cfg.MinLSArrival, s.in.cfg.MinLSInterval)
+	if s.in.hasAdjacency() {
+		own.backOff(s.now, s.in.cfg.MinLSArrival, s.in.cfg.MinLSInterval)
+	}
 	l := NewLSA(LSAHeader{Options: ourOptions, LSAKey: key, Sequence: own.sequence}, body)
 	parsed, err := parseBody(key.Type, body)
 	if err != nil {

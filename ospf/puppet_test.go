@@ -1,6 +1,7 @@
 package ospf
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -71,23 +72,64 @@ func (p *puppet) parse(s Send) received {
 	if _, refused := p.auth.verify("sent", h, s.Payload[:h.Length], trailer); refused != nil {
 		p.t.Fatal(refused.err)
 	}
-	r := received{h: h, dst: s.Dst}
-	switch h.Type {
-	case HelloPacket:
-		r.body, err = ParseHello(b)
-	case DatabaseDescriptionPacket:
-		r.body, err = ParseDatabaseDescription(b)
-	case LSRequestPacket:
-		r.body, err = ParseLinkStateRequest(b)
-	case LSUpdatePacket:
-		r.body, err = ParseLinkStateUpdate(b)
-	case LSAckPacket:
-		r.body, err = ParseLinkStateAck(b)
-	}
+	body, err := parseAndCheck(h, b, s.Dst)
 	if err != nil {
 		p.t.Fatalf("the instance sent %v: %x: %v", h.Type, b, err)
 	}
-	return r
+	return received{h, s.Dst, body}
+}
+
+// parseAndCheck holds every packet of every test against what OpenBSD's ospfd refuses (openbsd-facts.md, 7) and ScreenOS does
+// with demand circuits (screenos-facts.md, 4): all goes to 224.0.0.5, no age is 0, no router-LSA is without links unless it is
+// being flushed, and neither the DC bit nor the O bit is ever set.
+func parseAndCheck(h Header, b []byte, dst netip.Addr) (body, error) {
+	if dst != allSPFRouters() {
+		return nil, fmt.Errorf("sent to %v", dst)
+	}
+	options := OptionE
+	headers := []LSAHeader{}
+	var p body
+	var err error
+	switch h.Type {
+	case HelloPacket:
+		var hello Hello
+		hello, err = ParseHello(b)
+		p, options = hello, hello.Options
+	case DatabaseDescriptionPacket:
+		var d DatabaseDescription
+		d, err = ParseDatabaseDescription(b)
+		p, options, headers = d, d.Options, d.Headers
+	case LSRequestPacket:
+		p, err = ParseLinkStateRequest(b)
+	case LSUpdatePacket:
+		var u LinkStateUpdate
+		u, err = ParseLinkStateUpdate(b)
+		for _, l := range u.LSAs {
+			headers = append(headers, l.Header())
+			if l.Header().Type == RouterLSAType && l.Header().AdvRouter == h.RouterID && l.Header().age() < MaxAge {
+				if r, err := ParseRouterLSA(l.Body()); err != nil || len(r.Links) == 0 {
+					return nil, fmt.Errorf("router-LSA with %d links: %w", len(r.Links), err)
+				}
+			}
+		}
+		p = u
+	case LSAckPacket:
+		var a LinkStateAck
+		a, err = ParseLinkStateAck(b)
+		p, headers = a, a.Headers
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range headers {
+		if l.Age == 0 {
+			return nil, fmt.Errorf("%v has age 0", l.LSAKey)
+		}
+	}
+	if options != OptionE {
+		return nil, fmt.Errorf("options %#02x", uint8(options))
+	}
+	return p, nil
 }
 
 // run lets d pass, with a Tick at each deadline.

@@ -85,7 +85,8 @@ func prefix(network, m uint32) (netip.Prefix, bool) {
 // ours says whether p is an address of the root's: a neighbor's host route to it (12.4.1.1, option 1) would
 // lead our own packets back out.
 func (c *Calculation) ours(p netip.Prefix) bool {
-	return p.Bits() == 32 && slices.Contains(c.Addresses, p.Addr())
+	_, own := c.own[p.Addr()]
+	return own && p.Bits() == 32
 }
 
 // addRemote enters a path that leads through the tree.

@@ -36,6 +36,8 @@ type Calculation struct {
 	db         *lsdb
 	excluded   func(*lsaEntry) bool // LSAs at MaxAge do not take part (12.2.2, 16.1 (2))
 	run        uint64
+	parallel   map[RouterID]int        // how many of Links lead to the neighbor
+	own        map[netip.Addr]struct{} // Addresses
 	candidates candidateHeap
 	networks   map[LinkStateID][]*lsaEntry // network-LSAs
 	order      []*lsaEntry                 // vertices in the order they joined the tree
@@ -82,6 +84,16 @@ func (c *Calculation) Routes() []Route {
 func (c *Calculation) prepare() {
 	c.run++
 	c.order = c.order[:0]
+	c.parallel = make(map[RouterID]int, len(c.Links))
+	for _, l := range c.Links {
+		if !l.Transit {
+			c.parallel[l.Neighbor]++
+		}
+	}
+	c.own = make(map[netip.Addr]struct{}, len(c.Addresses))
+	for _, a := range c.Addresses {
+		c.own[a] = struct{}{}
+	}
 	c.networks = make(map[LinkStateID][]*lsaEntry)
 	for _, e := range c.db.all {
 		if e.key.Type == NetworkLSAType && !c.excluded(e) {
@@ -137,14 +149,11 @@ func (c *Calculation) attach() {
 // the one whose data is the neighbor's address here. Unnumbered links have an interface index there, below
 // 0.255.255.255, and cannot be told apart.
 func (c *Calculation) linkedBack(w *lsaEntry, l AttachedLink) bool {
-	parallel := slices.ContainsFunc(c.Links, func(o AttachedLink) bool {
-		return !o.Transit && o.Neighbor == l.Neighbor && o.Interface != l.Interface
-	})
 	for _, k := range w.body.router.Links {
 		if k.Type != PointToPointLink || RouterID(k.ID) != c.Root {
 			continue
 		}
-		if !parallel || k.Data == number(l.Addr) || k.Data < 1<<24 {
+		if c.parallel[l.Neighbor] == 1 || k.Data == number(l.Addr) || k.Data < 1<<24 {
 			return true
 		}
 	}
