@@ -75,7 +75,8 @@ func (c *capture) open() error {
 	})
 }
 
-// loop owns the socket and the file.
+// loop owns the socket and the file. Whatever waits is written at once, so that others can read the
+// file while it grows.
 func (c *capture) loop(ports map[int]bool) error {
 	frame, oob := make([]byte, snapLength), make([]byte, 256)
 	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}, {Fd: int32(c.wake), Events: unix.POLLIN}} //nolint:gosec // descriptors fit
@@ -83,7 +84,7 @@ func (c *capture) loop(ports map[int]bool) error {
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
-		if err := c.drain(frame, oob, ports); err != nil {
+		if err := errors.Join(c.drain(frame, oob, ports), c.w.Flush(), c.buf.Flush()); err != nil {
 			return err
 		}
 		if fds[1].Revents == 0 {
@@ -93,7 +94,7 @@ func (c *capture) loop(ports map[int]bool) error {
 		_, _ = unix.Read(c.wake, count[:])
 		select {
 		case reply, ok := <-c.ask:
-			err := errors.Join(c.w.Flush(), c.buf.Flush(), c.complete())
+			err := c.complete()
 			if !ok {
 				return err
 			}

@@ -22,6 +22,39 @@ func connected(links []*mesh.Link, a, b *mesh.Site, without *mesh.Link) bool {
 	return slices.Contains(seen, b)
 }
 
+// distances is what the cheapest path from a site to each site that it reaches costs: the slow,
+// obvious way (Bellman-Ford), as an oracle for OSPF.
+func distances(links []*mesh.Link, from *mesh.Site) map[*mesh.Site]int {
+	dist := map[*mesh.Site]int{from: 0}
+	for changed := true; changed; {
+		changed = false
+		for _, l := range links {
+			for _, end := range []mesh.End{l.EndA, l.EndB} {
+				d, known := dist[end.Site]
+				if old, ok := dist[end.Peer]; known && (!ok || d+end.Cost < old) {
+					dist[end.Peer], changed = d+end.Cost, true
+				}
+			}
+		}
+	}
+	return dist
+}
+
+// pathCost adds up the costs of the links along a path.
+func pathCost(links []*mesh.Link, path []*mesh.Site) int {
+	sum := 0
+	for i := 1; i < len(path); i++ {
+		for _, l := range links {
+			for _, end := range []mesh.End{l.EndA, l.EndB} {
+				if end.Site == path[i-1] && end.Peer == path[i] {
+					sum += end.Cost
+				}
+			}
+		}
+	}
+	return sum
+}
+
 // otherEnd returns the site across the link, or nil when s is not at the link.
 func otherEnd(l *mesh.Link, s *mesh.Site) *mesh.Site {
 	switch s {

@@ -20,7 +20,10 @@ func inventory(links ...string) *mesh.Inventory {
 	}
 	for _, l := range links {
 		a, b, _ := strings.Cut(l, "-")
-		inv.Links = append(inv.Links, &mesh.Link{Name: l, A: site(a), B: site(b)})
+		link := &mesh.Link{Name: l, A: site(a), B: site(b)}
+		link.EndA = mesh.End{Link: l, Site: link.A, Peer: link.B, Cost: 10}
+		link.EndB = mesh.End{Link: l, Site: link.B, Peer: link.A, Cost: 10}
+		inv.Links = append(inv.Links, link)
 	}
 	return inv
 }
@@ -60,6 +63,30 @@ func TestChooseCut(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestDistances(t *testing.T) {
+	t.Parallel()
+	inv := inventory("a-b", "b-c", "a-c", "c-d", "e-f")
+	inv.Links[2].EndA.Cost = 50 // a to c; c to a still costs 10
+	at := func(name string) *mesh.Site { s, _ := inv.Site(name); return s }
+	for _, tt := range []struct {
+		from, to string
+		want     int // -1: not reached
+	}{
+		{"a", "a", 0}, {"a", "b", 10}, {"a", "c", 20}, {"c", "a", 10}, {"a", "d", 30}, {"d", "a", 20}, {"a", "e", -1},
+	} {
+		got, ok := distances(inv.Links, at(tt.from))[at(tt.to)]
+		if !ok {
+			got = -1
+		}
+		if got != tt.want {
+			t.Errorf("distance from %s to %s is %d, want %d", tt.from, tt.to, got, tt.want)
+		}
+	}
+	if got := pathCost(inv.Links, []*mesh.Site{at("a"), at("c"), at("d")}); got != 60 {
+		t.Errorf("a > c > d costs %d, want 60", got)
 	}
 }
 

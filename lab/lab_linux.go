@@ -449,8 +449,8 @@ func (l *lab) howToLookAround() {
 	if l.internet != nil {
 		l.show.say("  the wire      ip netns exec %s tcpdump -ni any\n", l.internet.ns.name)
 	}
-	if l.capture != nil {
-		l.show.say("  decrypted     WIRESHARK_CONFIG_DIR=%s tshark -r %s\n", l.dir.file("keys"), l.capture.path)
+	if l.capture != nil && s.router != nil {
+		l.show.say("  its packets   WIRESHARK_CONFIG_DIR=%s tshark -r %s\n", s.router.keylog, l.capture.path)
 	}
 	l.show.say("\n")
 }

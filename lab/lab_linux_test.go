@@ -81,7 +81,8 @@ func TestPathFollowsTheTables(t *testing.T) {
 	addr := map[string]netip.Addr{}
 	for i, s := range inv.Sites {
 		addr[s.Name] = netip.AddrFrom4([4]byte{10, byte(i + 1), 0, 10})
-		st := &site{Site: s, host: &host{addr: addr[s.Name]}}
+		s.LAN = []netip.Prefix{netip.PrefixFrom(addr[s.Name], 24)}
+		st := &site{Site: s}
 		for _, link := range inv.Links {
 			if peer := otherEnd(link, s); peer != nil {
 				st.ends = append(st.ends, mesh.End{Link: link.Name, Peer: peer})

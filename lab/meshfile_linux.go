@@ -28,8 +28,10 @@ func readMesh(o Options) (name string, src []byte, err error) {
 	if o.Mesh == "" {
 		return "triangle.yaml", examples.Triangle, nil
 	}
-	src, err = os.ReadFile(o.Mesh)
-	return o.Mesh, src, err
+	if src, err = os.ReadFile(o.Mesh); err != nil {
+		return o.Mesh, nil, mesh.Problems{{File: o.Mesh, What: fmt.Sprintf("the mesh file cannot be read: %v", errors.Unwrap(err)), Fix: "name an existing file"}}
+	}
+	return o.Mesh, src, nil
 }
 
 // A config is a mesh file with secrets, as the routers of a run read it.

@@ -81,13 +81,12 @@ func (s *spawner) start(ns *namespace, cmd *exec.Cmd) error {
 func (l *lab) startRouter(s *site, mesh string, extra ...string) error {
 	r := s.router
 	if r == nil {
-		base := fmt.Sprintf("site%d", s.Number) // short: a socket's path has about 100 bytes
 		r = &router{
 			site:    s.Name,
-			socket:  l.dir.file(base + ".sock"),
-			state:   l.dir.file(base + ".state"),
-			keylog:  l.dir.file(base + ".keys"),
-			logFile: l.dir.file(base + ".log"),
+			socket:  l.dir.file(s.Name + ".sock"),
+			state:   l.dir.file(s.Name + ".state"),
+			keylog:  l.dir.file(s.Name + ".keys"),
+			logFile: l.dir.file(s.Name + ".log"),
 		}
 		r.Client = control.Dial(r.socket)
 		s.router = r

@@ -40,7 +40,7 @@ func (l *lab) stageNetns(ctx context.Context) (string, error) {
 		for _, s := range l.sites {
 			var doc status.SummaryDoc
 			if err := s.router.Get(ctx, "summary", &doc); err != nil {
-				return err
+				return fmt.Errorf("the router of %s does not answer yet: %w", s.Name, err)
 			}
 		}
 		return nil
@@ -271,9 +271,29 @@ func (l *lab) stageOSPF(ctx context.Context) (string, error) {
 			}
 			routes += n
 		}
-		return nil
+		return l.pathsCheapest(fibs)
 	})
-	return fmt.Sprintf("%d neighbors FULL; %d routes to LANs, the same in OSPF's table, ours and the kernel's", 2*len(l.inv.Links), routes), err
+	return fmt.Sprintf("%d neighbors FULL; %d routes to LANs, the cheapest ones, the same in OSPF's table, ours and the kernel's", 2*len(l.inv.Links), routes), err
+}
+
+// pathsCheapest follows the forwarding tables from every site to every LAN and compares what the way
+// costs with an oracle that knows the mesh file only.
+func (l *lab) pathsCheapest(fibs map[*site]status.FIBDoc) error {
+	for _, a := range l.sites {
+		dist := distances(l.inv.Links, a.Site)
+		for _, b := range l.sites {
+			want, reached := dist[b.Site]
+			if a == b || !reached || len(b.LAN) == 0 {
+				continue
+			}
+			path := l.path(fibs, a, b)
+			if got := pathCost(l.inv.Links, path); got != want {
+				return fmt.Errorf("%s reaches the LAN of %s over %s at a cost of %d; the cheapest way costs %d",
+					a.Name, b.Name, strings.Join(names(path), " > "), got, want)
+			}
+		}
+	}
+	return nil
 }
 
 // adjacent is nil when both ends of the links are FULL.
@@ -673,11 +693,15 @@ func (l *lab) nothingElse() error {
 	return raw.verdict(0)
 }
 
-// path follows the forwarding tables from a to the host of b; nil when they do not lead there.
+// path follows the forwarding tables from a to the first LAN of b; nil when they do not lead there.
 func (l *lab) path(fibs map[*site]status.FIBDoc, a, b *site) []*mesh.Site {
 	path := []*mesh.Site{a.Site}
+	_, dst := lanAddresses(b.LAN[0])
+	if !dst.IsValid() {
+		dst = b.LAN[0].Addr()
+	}
 	for at := a; at != b; {
-		next := l.nextHop(fibs[at], at, b.host.addr)
+		next := l.nextHop(fibs[at], at, dst)
 		if next == nil || slices.Contains(path, next) {
 			return nil
 		}
