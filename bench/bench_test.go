@@ -1,0 +1,267 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"meshrouter/dataplane/esp"
+	"meshrouter/ospf"
+)
+
+// filled is a document in which every part has figures.
+func filled() *Document {
+	load, steal := 0.5, 0.25
+	d := newDocument(time.Date(2026, time.January, 2, 3, 4, 5, 6, time.UTC), Options{Version: "1.0", Quick: true})
+	d.Machine = Machine{CPU: "a processor", Features: []string{"aes"}, Cores: 2, System: "linux/amd64", Kernel: "6.1", Go: "go1.26", Load: &load, Steal: &steal}
+	d.DES3 = &DES3{EncryptVsCryptoDES: d.note("des3.encrypt_vs_crypto_des", []float64{1, 1.5, 2}), DecryptVsCryptoDES: 1.25, Bytes: 1408, Batch: 64, EncryptMbyte: 30, DecryptMbyte: 31}
+	d.Crypto = []CryptoRow{{Suite: "3des-cbc/hmac-sha1", Work: "seal", Bytes: 64, Batch: 8, Mbyte: Sample{20, 19, 21, 5}, Packets: 312500}}
+	d.SPF = []SPFRow{{Routers: 100, Links: 200, LSABytes: 8400, Routes: 99, Full: Sample{0.1, 0.09, 0.11, 5}, Load: Sample{0.06, 0.05, 0.07, 5}}}
+	d.IKE = []IKERow{{Phase1: "3des-sha1-modp1024", Phase2: "3des-sha1", Handshakes: Sample{500, 490, 510, 5}, Initiator: 1000, Responder: 1001}}
+	d.Traffic = &Traffic{
+		TCP3DES: 100, TCPGCM: 1000, TCPVeth: 20000, Iperf: "3.12", Congestion: "cubic", Void: 1,
+		Rows: []TunnelRow{{Path: "3des-sha1", Protocol: "udp", Mbit: Sample{90, 80, 100, 5}, VsVeth: Sample{0.005, 0.004, 0.006, 5}, PacketBytes: 1340, Packets: 8000, LostPercent: 1.5, SenderCPU: 95, ReceiverCPU: 60}},
+	}
+	return d
+}
+
+// The names in the document are an interface: scripts and the next figures depend on them.
+func TestDocumentShape(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(filled())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d map[string]any
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"cores", "cpu", "cpu_features", "crypto", "date", "des3", "go", "ike", "iperf3", "kernel", "load_average_1m", "quick", "seconds", "spf",
+		"spread", "steal_percent", "system", "tcp_3des_mbit", "tcp_aes_gcm_128_mbit", "tcp_congestion", "tcp_veth_mbit", "tunnel",
+		"udp_3des_mbit", "udp_aes_gcm_128_mbit", "udp_veth_mbit", "version", "void_rounds",
+	}
+	if diff := cmp.Diff(want, sortedNames(d)); diff != "" {
+		t.Errorf("names of the document (-want +got):\n%s", diff)
+	}
+	for path, want := range map[string]any{
+		"cpu":                                    "a processor",
+		"date":                                   "2026-01-02T03:04:05Z",
+		"des3.encrypt_vs_crypto_des":             1.5,
+		"des3.decrypt_vs_crypto_des":             1.25,
+		"spf.0.full_ms.median":                   0.1,
+		"ike.0.handshakes_per_second.p90":        510.0,
+		"crypto.0.mbyte_per_second.n":            5.0,
+		"tunnel.0.lost_percent":                  1.5,
+		"tcp_3des_mbit":                          100.0,
+		"spread/des3.encrypt_vs_crypto_des/p10":  1.1,
+		"spread/des3.encrypt_vs_crypto_des/n":    3.0,
+		"spread/des3.encrypt_vs_crypto_des/nope": nil,
+	} {
+		if got := at(d, path); got != want {
+			t.Errorf("%s is %v, want %v", path, got, want)
+		}
+	}
+}
+
+// A part that did not run leaves no figures that look measured.
+func TestDocumentOfOnePart(t *testing.T) {
+	t.Parallel()
+	full := filled()
+	full.Traffic, full.SPF, full.IKE = nil, nil, nil
+	text, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"tcp_3des_mbit", "tunnel", "spf", "ike"} {
+		if strings.Contains(string(text), `"`+name+`"`) {
+			t.Errorf("the document of the part crypto holds %s: %s", name, text)
+		}
+	}
+}
+
+func sortedNames(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// at walks into a document; a path with slashes has names with dots.
+func at(v any, path string) any {
+	separator := "."
+	if strings.Contains(path, "/") {
+		separator = "/"
+	}
+	for name := range strings.SplitSeq(path, separator) {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[name]
+		case []any:
+			v = x[0]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	filled().Table(&out)
+	for _, want := range []string{"a processor, 2 cores, linux/amd64 6.1", "1 rounds void", "1.50  1.10..1.90", "3des-cbc/hmac-sha1", "8400", "490..510", "95 > 60"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the tables lack %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestUnknownPart(t *testing.T) {
+	t.Parallel()
+	if err := Run(t.Context(), Options{Parts: []string{"crypt"}}); err == nil || !strings.Contains(err.Error(), "crypto spf ike tunnel") {
+		t.Errorf("error %v, want one that lists the parts", err)
+	}
+}
+
+// Without root the tunnel is refused before anything is measured.
+func TestTunnelNeedsRoot(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		if err := tunnelPossible(); err != nil && !errors.Is(err, ErrUnsupported) {
+			t.Errorf("error %v, want none or %v", err, ErrUnsupported)
+		}
+		return
+	}
+	var out bytes.Buffer
+	if err := Run(t.Context(), Options{Stdout: &out, Stderr: &out}); !errors.Is(err, ErrUnsupported) || out.Len() > 0 {
+		t.Errorf("error %v after %q, want %v at once", err, out.String(), ErrUnsupported)
+	}
+}
+
+// Each suite is checked against the standard library, and the check sees a wrong packet.
+func TestVerifySuites(t *testing.T) {
+	t.Parallel()
+	for _, s := range suiteTable {
+		for _, size := range []int{0, 1, 64, 1408} {
+			b, err := newBatch(s, size, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.verify(s); err != nil {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+			b.packets[1][len(b.packets[1])-1] ^= 1
+			if err := b.verify(s); err == nil {
+				t.Errorf("%s, %d bytes: a changed ICV went unseen", b.out.Suite(), size)
+			}
+		}
+	}
+}
+
+// A batch can be sealed and opened again and again.
+func TestBatchRepeats(t *testing.T) {
+	t.Parallel()
+	for _, s := range suiteTable {
+		b, err := newBatch(s, 256, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if b.seal(); len(b.sealed) != 8 {
+				t.Fatalf("%s: %d packets sealed, want 8: %v", b.out.Suite(), len(b.sealed), b.jobs[0].Err)
+			}
+			b.open()
+			for i, j := range b.jobs {
+				if j.Err != nil || !bytes.Equal(j.Pkt, payload(256, i)) {
+					t.Fatalf("%s: packet %d: %v", b.out.Suite(), i, j.Err)
+				}
+			}
+		}
+	}
+	if _, err := newPlain(suite{cipher: esp.NullCipher}); err == nil {
+		t.Error("a suite without a plain twin is not refused")
+	}
+}
+
+func TestGraph(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{2, 10, 300} {
+		g := newGraph(n)
+		lsas, size := g.lsas()
+		if len(lsas) != n {
+			t.Fatalf("%d LSAs, want %d", len(lsas), n)
+		}
+		total := 0
+		for _, l := range lsas {
+			if !l.ChecksumOK() {
+				t.Fatalf("%v has a wrong checksum", l.Header().LSAKey)
+			}
+			total += len(l)
+		}
+		if total != size {
+			t.Errorf("%d bytes of LSAs, told %d", total, size)
+		}
+		routes := g.calculation(lsas).Routes()
+		if err := g.verify(routes); err != nil {
+			t.Error(err)
+		}
+		if again, _ := newGraph(n).lsas(); !cmp.Equal(lsas, again) {
+			t.Errorf("two graphs of %d routers differ", n)
+		}
+		last := slices.IndexFunc(routes, func(r ospf.Route) bool { return r.Prefix == netip.PrefixFrom(address(n), 32) })
+		routes[last].Cost++
+		if err := g.verify(routes); err == nil {
+			t.Errorf("a wrong cost among %d routes went unseen", len(routes))
+		}
+	}
+}
+
+func TestHandshakes(t *testing.T) {
+	t.Parallel()
+	for _, n := range negotiationTable {
+		used, err := n.handshake()
+		if err != nil {
+			t.Errorf("%s: %v", n.name1, err)
+		}
+		if used[0] <= 0 || used[1] <= 0 {
+			t.Errorf("%s: the ends have used %v, want more", n.name1, used)
+		}
+	}
+}
+
+func TestParseIperf(t *testing.T) {
+	t.Parallel()
+	tcp := `{"start":{"version":"iperf 3.12"},"end":{"sum_sent":{"seconds":2,"bytes":300000000,"retransmits":6},
+		"sum_received":{"seconds":2,"bytes":250000000},"sender_tcp_congestion":"cubic"}}`
+	udp := `{"start":{"version":"iperf 3.12"},"end":{"sum_sent":{"seconds":1,"bytes":134000,"packets":100},
+		"sum_received":{"seconds":1,"bytes":120600,"packets":100,"lost_packets":10}}}`
+	tests := []struct {
+		document string
+		want     iperfResult
+	}{
+		{tcp, iperfResult{mbit: 1000, bytes: 250e6, retransmits: 3, congestion: "cubic", version: "3.12"}},
+		{udp, iperfResult{mbit: 0.9648, bytes: 120600, packets: 90, lostPercent: 10, version: "3.12"}},
+	}
+	for _, test := range tests {
+		got, err := parseIperf([]byte(test.document))
+		if err != nil || got != test.want {
+			t.Errorf("parseIperf = %+v, %v, want %+v", got, err, test.want)
+		}
+	}
+	for _, bad := range []string{"", "{}", `{"error":"unable to connect to server"}`, `{"end":{"sum_received":{"seconds":1}}}`} {
+		if _, err := parseIperf([]byte(bad)); err == nil {
+			t.Errorf("parseIperf(%q) has no error", bad)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// udpBytes is the payload of a UDP packet; it fits every tunnel on a link of 1500 bytes.
+const udpBytes = 1340
+
+// An iperfResult is what a run of iperf3 found.
+type iperfResult struct {
+	mbit        float64 // payload that arrived, 10^6 bits a second
+	bytes       float64 // that arrived
+	packets     float64 // UDP: that arrived, a second
+	lostPercent float64 // UDP
+	retransmits float64 // TCP: segments a second
+	congestion  string  // TCP
+	version     string
+}
+
+// parseIperf reads the document of iperf3 --json (version 3.9 and later).
+func parseIperf(document []byte) (r iperfResult, err error) {
+	type sum struct {
+		Seconds     float64 `json:"seconds"`
+		Bytes       float64 `json:"bytes"`
+		Packets     float64 `json:"packets"`
+		Lost        float64 `json:"lost_packets"`
+		Retransmits float64 `json:"retransmits"`
+	}
+	var d struct {
+		Error string `json:"error"`
+		Start struct {
+			Version string `json:"version"`
+		} `json:"start"`
+		End struct {
+			Sent       sum    `json:"sum_sent"`
+			Received   sum    `json:"sum_received"`
+			Congestion string `json:"sender_tcp_congestion"`
+		} `json:"end"`
+	}
+	if err := json.Unmarshal(document, &d); err != nil {
+		return r, fmt.Errorf("iperf3: %w", err)
+	}
+	if d.Error != "" {
+		return r, errors.New("iperf3: " + d.Error)
+	}
+	in, out := d.End.Received, d.End.Sent
+	if in.Seconds <= 0 || out.Seconds <= 0 || in.Bytes <= 0 {
+		return r, errors.New("iperf3: nothing arrived")
+	}
+	r = iperfResult{
+		mbit: in.Bytes * 8 / in.Seconds / 1e6, bytes: in.Bytes,
+		retransmits: out.Retransmits / out.Seconds, congestion: d.End.Congestion,
+		version: strings.TrimPrefix(d.Start.Version, "iperf "),
+	}
+	if in.Packets > 0 {
+		r.packets = (in.Packets - in.Lost) / in.Seconds
+		r.lostPercent = 100 * in.Lost / in.Packets
+	}
+	return r, nil
+}

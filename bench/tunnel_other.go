@@ -1,0 +1,15 @@
+//go:build !linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+)
+
+func tunnelPossible() error {
+	return fmt.Errorf("it %w: it is made of Linux network namespaces, and this is %s; the parts crypto, spf and ike run everywhere", ErrUnsupported, runtime.GOOS)
+}
+
+func (r *run) tunnel(context.Context) error { return tunnelPossible() }
