@@ -68,8 +68,8 @@ type Link struct {
 // OSPF holds the settings that all routers share.
 type OSPF struct {
 	Area     netip.Addr    // dotted quad
-	SPFDelay time.Duration // 0: the router's default
-	SPFHold  time.Duration
+	SPFDelay time.Duration // from a change to the calculation, default 50 ms
+	SPFHold  time.Duration // between two calculations, default 200 ms
 }
 
 // A Mode says what an SA protects. The values are those of the attribute (RFC 2407, 4.5).

@@ -117,7 +117,7 @@ type settings struct {
 func load(name string, src []byte, only string, open func(ref string) (*Secrets, error)) (*Inventory, error) {
 	l := &loader{
 		document: &document{name: name},
-		inv:      &Inventory{File: name},
+		inv:      &Inventory{File: name, OSPF: OSPF{SPFDelay: 50 * time.Millisecond, SPFHold: 200 * time.Millisecond}},
 		only:     only,
 		used:     make(map[string]bool),
 		suites:   make(map[string]Suite),

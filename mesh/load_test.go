@@ -99,6 +99,7 @@ func TestDerived(t *testing.T) {
 		"pfs":       {e.Suite.PFS, uint16(0)},
 		"lifetimes": {e.Suite.IKELifetime + e.Suite.ESPLifetime, 9 * time.Hour},
 		"psk":       {string(e.PSK), "a shared secret"},
+		"spf":       {inv.OSPF.SPFDelay + inv.OSPF.SPFHold, 250 * time.Millisecond},
 		"ids":       {e.LocalID.String() + " " + e.RemoteID.String(), "any any"},
 		"selectors": {fmt.Sprint(e.LocalTS.Prefix, e.RemoteTS.Prefix, e.LocalTS.Protocol), "192.0.2.1/32 192.0.2.2/32 0"},
 		"mode":      {e.Mode, Tunnel},
