@@ -4,6 +4,7 @@
 //	run     is one site's router, in the foreground
 //	show    asks a running router: neighbors, routes, flows, SAs
 //	lab     builds a mesh in network namespaces and proves it stage by stage
+//	bench   measures this machine
 //
 // The commands hold no logic: they read flags and call a package. Exit codes: 0 done, 1 it failed,
 // 2 a bad flag or file, and nothing was changed.
@@ -76,13 +77,13 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          a.noSuchCommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("name a command: run, check, show, lab or version (meshrouter help explains them)")
+			return usage("name a command: run, check, show, lab, bench or version (meshrouter help explains them)")
 		},
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.showCommand(), a.labCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.showCommand(), a.labCommand(), a.benchCommand(), a.versionCommand())
 	return root
 }
 
