@@ -16,9 +16,12 @@
 // lsupdate.go, lsack.go, lsa.go and the LSA bodies.
 //
 // RFC 2328 (OSPFv2), 5250 (opaque LSAs: kept and flooded, none made), 1793 (the DoNotAge bit is understood;
-// no demand circuits), 3101 (type 7 kept). Deviations, each said again where it happens: a larger Interface
-// MTU in a Database Description is accepted unless the interface is strict; an Interface's first Hello and the
-// answer to a new neighbor leave at once; the route calculation takes our own links from the live adjacencies
-// instead of from our router-LSA, which MinLSInterval may hold back; the database is bounded; the checksums
-// of stored LSAs are not verified a second time (CheckAge).
+// no demand circuits), 3101 (type 7 kept). Deviations, each said again where it happens:
+//   - a larger Interface MTU in a Database Description is accepted unless the interface is strict (10.6);
+//   - an interface's first Hello and the answer to a new neighbor leave at once (9.5);
+//   - the calculation takes our own links from the live adjacencies instead of our router-LSA (16.1);
+//   - the distance between originations grows from MinLSArrival to MinLSInterval (12.4), and MinLSArrival does not
+//     count from an LSA that we had asked for (13 (5)(a));
+//   - the database is bounded; what does not fit is acknowledged and not kept;
+//   - the checksums of stored LSAs are not verified a second time (CheckAge, 14).
 package ospf

@@ -543,8 +543,7 @@ func TestDatabaseIsBounded(t *testing.T) {
 	}
 }
 
-// MaxAge storms and forgeries from one neighbor: the memory is bounded, our own LSA lives, the deadline is sane. See also
-// TestHostileNeighbor in sim_test.go.
+// Link State Updates are paced: ScreenOS counts LSAs against floods (screenos-facts.md, 4).
 func TestPacing(t *testing.T) {
 	t.Parallel()
 	p := newPuppet(t, peerID)

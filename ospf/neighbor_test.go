@@ -142,7 +142,7 @@ func TestOldSequence(t *testing.T) {
 }
 
 // TestSendSequence: what is sent is max(previous + 1, Unix seconds), never below what was reserved before a restart, and
-// reserved before it is sent.
+// reserved before it is sent (openbsd-facts.md, 7).
 func TestSendSequence(t *testing.T) {
 	t.Parallel()
 	c := puppetConfig()

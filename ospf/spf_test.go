@@ -261,7 +261,8 @@ func TestMaskWithHoles(t *testing.T) {
 	}
 }
 
-// TestOwnAddressIsNotRouted: OpenBSD's ospfd announces our tunnel address as a host route (12.4.1.1, option 1); taken as a
+// TestOwnAddressIsNotRouted: OpenBSD's ospfd announces our tunnel address as a host route (12.4.1.1, option 1;
+// openbsd-facts.md, 7); taken as a
 // route it would send packets for us back to the neighbor.
 func TestOwnAddressIsNotRouted(t *testing.T) {
 	t.Parallel()
