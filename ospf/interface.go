@@ -334,8 +334,8 @@ func (s *step) configure(c Config) {
 		in.interfaces = append(in.interfaces, f)
 	}
 	slices.SortFunc(in.interfaces, func(a, b *ospfInterface) int { return cmp.Compare(a.cfg.Name, b.cfg.Name) })
-	for _, f := range again {
-		if in.byName[f.cfg.Name] == f {
+	for _, old := range again { // an interface may have been replaced on the way
+		if f := in.byName[old.cfg.Name]; f != nil {
 			f.comeUp(s)
 		}
 	}
