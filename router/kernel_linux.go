@@ -158,20 +158,26 @@ func (k *kernel) flush() error {
 	return k.apply(nil, all)
 }
 
-// hostAddressIn returns the host's own address in one of the networks, or an invalid one.
-func hostAddressIn(networks []netip.Prefix) netip.Addr {
+// hostAddressIn returns the host's own address in one of the networks and the name of its device,
+// or nothing.
+func hostAddressIn(networks ...netip.Prefix) (addr netip.Addr, device string) {
 	addrs, err := netlink.AddrList(nil, unix.AF_INET)
 	if err != nil {
-		return netip.Addr{}
+		return netip.Addr{}, ""
 	}
 	for _, n := range networks {
 		for _, a := range addrs {
-			if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok && n.Contains(ip) {
-				return ip
+			ip, ok := netip.AddrFromSlice(a.IP.To4())
+			if !ok || !n.Contains(ip) {
+				continue
 			}
+			if link, err := netlink.LinkByIndex(a.LinkIndex); err == nil {
+				device = link.Attrs().Name
+			}
+			return ip, device
 		}
 	}
-	return netip.Addr{}
+	return netip.Addr{}, ""
 }
 
 // forwardingOff says whether the host would not pass packets between a LAN and the tunnels.

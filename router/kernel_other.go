@@ -28,5 +28,5 @@ func (*kernel) setup([]netip.Addr, int) error             { return errKernel }
 func (*kernel) apply([]kernelRoute, []netip.Prefix) error { return errKernel }
 func (*kernel) installed() (map[netip.Prefix]bool, error) { return nil, errKernel }
 func (*kernel) flush() error                              { return errKernel }
-func hostAddressIn([]netip.Prefix) netip.Addr             { return netip.Addr{} }
+func hostAddressIn(...netip.Prefix) (netip.Addr, string)  { return netip.Addr{}, "" }
 func forwardingOff() bool                                 { return false }

@@ -64,7 +64,7 @@ func newPlan(inv *mesh.Inventory, site string, prev *plan) *plan {
 
 // tunnelMTU is the largest packet that fits the link's GRE in ESP, and the sum behind it.
 func (l *link) tunnelMTU(udp bool) (int, string) {
-	mtu, sum := esp.MTU(l.LinkMTU, esp.Mode(l.Mode), udp, esp.Cipher(l.Suite.ESP.ID), esp.Auth(l.Suite.ESP.Auth), l.GREKey != nil)
+	mtu, sum := esp.MTU(l.LinkMTU, esp.Mode(l.Mode), udp, esp.Cipher(l.Suite.ESP.ID), esp.Auth(l.Suite.ESP.Auth), l.GREKey != nil) //nolint:gosec // DOI values below 256
 	if l.MTU != 0 {
 		return l.MTU, fmt.Sprintf("%d by %s (derived: %s)", l.MTU, l.Source, sum)
 	}

@@ -211,7 +211,8 @@ func (r *Router) compose() error {
 	if err != nil {
 		return err
 	}
-	if r.routes, err = newRouteBoard(r.dp, r.kernel, hostAddressIn(p.site.LAN), r.log); err != nil {
+	source, _ := hostAddressIn(p.site.LAN...)
+	if r.routes, err = newRouteBoard(r.dp, r.kernel, source, r.log); err != nil {
 		return err
 	}
 	if len(p.site.LAN) > 0 && forwardingOff() {

@@ -157,6 +157,8 @@ func (r *Router) viewRIB(context.Context) (any, error) {
 			}
 			if l := p.links[hop.Interface]; l != nil && route.Local {
 				row.Nexthop = l.TunnelLocal.Addr()
+			} else if route.Local {
+				row.Nexthop, _ = hostAddressIn(route.Prefix)
 			}
 			doc.Routes = append(doc.Routes, row)
 		}
@@ -187,7 +189,9 @@ func (r *Router) viewFIB(context.Context) (any, error) {
 			e.InRIB = ok || isStatic[route.Prefix]
 			switch l := p.tunnels[hop.Tunnel]; {
 			case hop.Local:
-				e.Origin, e.Priority, e.InKernel, e.Interface = "connected", 0, true, "-"
+				e.Origin, e.Priority = "connected", 0
+				_, e.Interface = hostAddressIn(route.Prefix)
+				e.InKernel = e.Interface != ""
 			case l != nil:
 				e.Interface = l.Link
 				if isStatic[route.Prefix] {
@@ -231,7 +235,7 @@ func difference(e status.FIBEntry) string {
 	case !e.InFIB:
 		return "not in the forwarding table"
 	default:
-		return "not in the kernel's table: the host's packets do not reach it"
+		return "missing in the kernel's table: the host and its LAN do not reach it"
 	}
 }
 
