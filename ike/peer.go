@@ -201,8 +201,8 @@ func (p *peer) tick(s *step) {
 // tell says what has become of the peer.
 func (p *peer) tell(s *step) {
 	state, reason := p.describe()
-	if p.told && state == p.state && (reason == p.reason || state == PeerNegotiating) {
-		p.reason = reason
+	if p.told && state == p.state && (reason == p.reason || p.trouble == "" && state == PeerNegotiating) {
+		p.reason = reason // how far a negotiation is, is no news
 		return
 	}
 	p.told, p.state, p.reason = true, state, reason

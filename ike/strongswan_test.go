@@ -194,6 +194,9 @@ func TestStrongSwanSessions(t *testing.T) {
 				ins := find[AddInbound](r.outs)
 				encI, encR := session.ResponderValues.All("encryption initiator key"), session.ResponderValues.All("encryption responder key")
 				authI, authR := session.ResponderValues.All("integrity initiator key"), session.ResponderValues.All("integrity responder key")
+				if host == session.Initiator { // ours rekeys in its own time
+					encI = encI[:1]
+				}
 				if len(outs) != len(encI) || len(ins) != len(encI) {
 					t.Errorf("%s: %d outbound, %d inbound SAs, want %d\n%s", host, len(outs), len(ins), len(encI), r.summary())
 					continue
