@@ -92,12 +92,14 @@ func Run(ctx context.Context, o Options) error {
 			continue
 		}
 		r.say("%s:", p)
-		if err := parts[p](ctx); err != nil {
+		if err := parts[p](ctx); ctx.Err() != nil {
+			return fmt.Errorf("bench %s: interrupted", p) // what else went wrong followed from that
+		} else if err != nil {
 			return fmt.Errorf("bench %s: %w", p, err)
 		}
 	}
-	r.doc.Seconds = time.Since(begun).Seconds()
-	r.doc.Machine.measured(before, readTicks())
+	r.doc.Seconds = digits(time.Since(begun).Seconds())
+	r.doc.measured(before, readTicks())
 	if !o.JSON {
 		r.doc.Table(o.Stdout)
 		return nil

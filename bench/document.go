@@ -81,11 +81,11 @@ type Traffic struct {
 
 // A TunnelRow is one way of moving packets.
 type TunnelRow struct {
-	Path     string `json:"path"` // veth, 3des-sha1, aes-gcm-128
+	Path     string `json:"path"` // veth, or the suite of the tunnel
 	Protocol string `json:"protocol"`
 	Mbit     Sample `json:"mbit_per_second"`
 	VsVeth   Sample `json:"vs_veth"`
-	// ReceivedPackets and Lost are of UDP; offered as fast as iperf3 can.
+	// UDP is offered as fast as iperf3 sends; Packets are those that arrived.
 	PacketBytes int     `json:"packet_bytes,omitempty"` // UDP payload
 	Packets     float64 `json:"packets_per_second,omitempty"`
 	LostPercent float64 `json:"lost_percent,omitempty"`

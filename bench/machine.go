@@ -89,7 +89,7 @@ func readTicks() (t ticks) {
 // measured notes what was stolen between two readings.
 func (m *Machine) measured(before, after ticks) {
 	if all := after.all - before.all; all > 0 {
-		percent := 100 * (after.stolen - before.stolen) / all
+		percent := digits(100 * (after.stolen - before.stolen) / all)
 		m.Steal = &percent
 	}
 }

@@ -57,6 +57,7 @@ func newPlain(s suite) (*plain, error) {
 		p.mac, p.icv = hmac.New(sha1.New, key(s.authKey)), 12
 	case esp.HMACSHA256: // RFC 4868
 		p.mac, p.icv = hmac.New(sha256.New, key(s.authKey)), 16
+	default: // a combined mode
 	}
 	return p, err
 }
@@ -91,7 +92,7 @@ func trailer(b, payload []byte, block int) []byte {
 	for i := range pad {
 		b[n+i] = byte(i + 1)
 	}
-	b[n+pad], b[n+pad+1] = byte(pad), esp.NextHeaderIPv4
+	b[n+pad], b[n+pad+1] = byte(pad&0xff), esp.NextHeaderIPv4
 	return b[:n+pad+2]
 }
 

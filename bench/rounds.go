@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ type Sample struct {
 // newSample sorts the values of the rounds.
 func newSample(values []float64) Sample {
 	s := slices.Sorted(slices.Values(values))
-	return Sample{quantile(s, 0.5), quantile(s, 0.1), quantile(s, 0.9), len(s)}
+	return Sample{digits(quantile(s, 0.5)), digits(quantile(s, 0.1)), digits(quantile(s, 0.9)), len(s)}
 }
 
 // quantile interpolates between the two sorted values next to the place of q; 0 without values.
@@ -32,6 +33,12 @@ func quantile(sorted []float64, q float64) float64 {
 	low := int(place)
 	high := min(low+1, len(sorted)-1)
 	return sorted[low] + (place-float64(low))*(sorted[high]-sorted[low])
+}
+
+// digits rounds to five significant digits, more than any figure here is worth.
+func digits(v float64) float64 {
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', 5, 64), 64)
+	return v
 }
 
 // ratios divides a by b, round by round.

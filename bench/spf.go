@@ -77,7 +77,7 @@ func (g *graph) lsas() (all []ospf.LSA, bytes int) {
 				Type: ospf.PointToPointLink, ID: uint32(to.to), Data: number(address(i)), Metric: to.cost, //nolint:gosec // small
 			})
 		}
-		id := uint32(i) //nolint:gosec // small
+		id := uint32(i)
 		lsa := ospf.NewLSA(ospf.LSAHeader{
 			Age: 1, Sequence: ospf.InitialSequenceNumber,
 			LSAKey: ospf.LSAKey{Type: ospf.RouterLSAType, ID: ospf.LinkStateID(id), AdvRouter: ospf.RouterID(id)},

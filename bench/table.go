@@ -26,10 +26,11 @@ func (d *Document) Table(w io.Writer) {
 		row("decrypt", number2(d.DES3.DecryptVsCryptoDES), d.Spread["des3.decrypt_vs_crypto_des"].span(number2), number2(d.DES3.DecryptMbyte))
 	}
 	if len(d.Crypto) > 0 {
-		title("ESP on one core, by packets in a call")
-		row("suite", "work", "bytes", "packets", "MB/s", "", "packets/s")
-		for _, c := range d.Crypto {
-			row(c.Suite, c.Work, fmt.Sprint(c.Bytes), fmt.Sprint(c.Batch), number2(c.Mbyte.Median), c.Mbyte.span(number2), number0(c.Packets))
+		title("ESP on one core, MB/s of payload by packets in a call")
+		heads, lines := d.cryptoLines()
+		row(heads...)
+		for _, line := range lines {
+			row(line...)
 		}
 	}
 	if len(d.SPF) > 0 {
@@ -62,6 +63,21 @@ func (d *Document) Table(w io.Writer) {
 		}
 	}
 	_ = t.Flush()
+}
+
+// cryptoLines puts the batches of one suite, work and size side by side.
+func (d *Document) cryptoLines() (heads []string, lines [][]string) {
+	heads = []string{"suite", "work", "bytes"}
+	for i, c := range d.Crypto {
+		if i == 0 || c.Suite != d.Crypto[i-1].Suite || c.Work != d.Crypto[i-1].Work || c.Bytes != d.Crypto[i-1].Bytes {
+			lines = append(lines, []string{c.Suite, c.Work, fmt.Sprint(c.Bytes)})
+		}
+		line := &lines[len(lines)-1]
+		if *line = append(*line, number2(c.Mbyte.Median)); len(*line) > len(heads) {
+			heads = append(heads, fmt.Sprint(c.Batch))
+		}
+	}
+	return heads, lines
 }
 
 // disturbance says what else had the machine, where that is known.

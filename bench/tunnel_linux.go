@@ -38,8 +38,14 @@ func lockRunDir() (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor is small
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("another bench is running in %s, and two would measure each other", runDir), dir.Close())
+	}
+	if ours, err := dir.Stat(); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	} else if now, err := os.Stat(runDir); err != nil || !os.SameFile(ours, now) {
+		_ = dir.Close() // one has just ended and taken the directory away
+		return lockRunDir()
 	}
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
@@ -215,7 +221,7 @@ func (f *flow) row(mbit, control []float64) TunnelRow {
 		row.Retransmits = median(func(r iperfResult) float64 { return r.retransmits })
 	}
 	if f.seconds > 0 {
-		row.SenderCPU, row.ReceiverCPU = 100*f.cpu[0]/f.seconds, 100*f.cpu[1]/f.seconds
+		row.SenderCPU, row.ReceiverCPU = digits(100*f.cpu[0]/f.seconds), digits(100*f.cpu[1]/f.seconds)
 	}
 	return row
 }
