@@ -17,7 +17,7 @@ type Options struct {
 	// Keep leaves the lab running after its last stage until the context ends, and prints how to
 	// look around.
 	Keep bool
-	// Down stops the runs that Keep left and cleans up after killed ones, and does nothing else.
+	// Down stops the runs that Keep holds and cleans up after killed ones, and does nothing else.
 	Down bool
 	// Save is a directory that gets logs, capture and keys before cleanup removes them; empty: none.
 	Save string

@@ -94,6 +94,10 @@ func Run(ctx context.Context, o Options) error {
 		l.logTails(failure)
 	}
 	if o.Keep && ctx.Err() == nil {
+		l.dir.record.Kept = true
+		if err := l.dir.save(); err != nil {
+			return errors.Join(failure, err, l.close(context.WithoutCancel(ctx)))
+		}
 		l.howToLookAround()
 		<-ctx.Done()
 	}
@@ -107,12 +111,17 @@ func Run(ctx context.Context, o Options) error {
 func down(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*cleanupLimit)
 	defer cancel()
-	found, err := stopRuns(ctx)
+	found, err := stopRuns(ctx, func(record) bool { return true })
+	if err == nil {
+		var more []string
+		more, err = clearLeftovers(ctx)
+		found = append(found, more...)
+	}
 	for _, f := range found {
 		_, _ = fmt.Fprintln(o.Stdout, f)
 	}
 	if len(found) == 0 && err == nil {
-		_, _ = fmt.Fprintln(o.Stdout, "no lab runs, and none has left anything behind")
+		_, _ = fmt.Fprintln(o.Stdout, "no lab is kept, and none has left anything behind")
 	}
 	return err
 }
@@ -348,13 +357,13 @@ func (s *site) stopRouter(ctx context.Context) error {
 		if r.missed {
 			return nil
 		}
-		return fmt.Errorf("%w%s", gone, r.tail())
+		return fmt.Errorf("%w%s", gone, r.lastWords())
 	}
 	if err := r.signal(ctx, unix.SIGTERM); err != nil {
 		return errors.Join(err, r.signal(context.WithoutCancel(ctx), unix.SIGKILL))
 	}
 	if r.waitErr != nil {
-		return fmt.Errorf("the router of %s ended with %s%s", s.Name, exitText(r.waitErr), r.tail())
+		return fmt.Errorf("the router of %s ended with %s%s", s.Name, exitText(r.waitErr), r.lastWords())
 	}
 	if _, err := s.ns.nl.LinkByName(s.TUN); err == nil {
 		return fmt.Errorf("the router of %s has left its device %s behind", s.Name, s.TUN)

@@ -114,7 +114,7 @@ func (l *lab) startRouter(s *site, mesh string, extra ...string) error {
 	}()
 	p, err := processOf(cmd.Process.Pid)
 	if err != nil {
-		return fmt.Errorf("the router of %s ended at once%s", s.Name, r.tail())
+		return fmt.Errorf("the router of %s ended at once%s", s.Name, r.lastWords())
 	}
 	p.Site = s.Name
 	r.process = p
@@ -153,6 +153,15 @@ func exitText(err error) string {
 		return "exit status 0"
 	}
 	return err.Error()
+}
+
+// lastWords is the last line of the router's log, for an error.
+func (r *router) lastWords() string {
+	lines := strings.Split(r.tail(), "\n")
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return "; its last words: " + last
+	}
+	return ""
 }
 
 // tailLines is how much of each log a failure shows.

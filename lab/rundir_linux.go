@@ -32,6 +32,7 @@ type record struct {
 	ID        string    `json:"id"`
 	Mesh      string    `json:"mesh"`
 	Owner     process   `json:"owner"`
+	Kept      bool      `json:"kept"` // all stages are done, and it stays to be looked at
 	Processes []process `json:"processes"`
 }
 
@@ -204,14 +205,15 @@ func (r record) remove(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// stopRuns ends the runs that still live, as Ctrl-C would, waits for them, and clears leftovers.
-func stopRuns(ctx context.Context) (found []string, err error) {
+// stopRuns ends the kept runs that are wanted, as Ctrl-C would, and waits for them. A run that is
+// still at work is left alone.
+func stopRuns(ctx context.Context, wanted func(record) bool) (found []string, err error) {
 	records, err := readRecords()
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	for _, rec := range records {
-		if !rec.Owner.alive() || rec.Owner.PID == os.Getpid() {
+		if !rec.Kept || !rec.Owner.alive() || !wanted(rec) {
 			continue
 		}
 		if err := unix.Kill(rec.Owner.PID, unix.SIGTERM); err != nil {
@@ -223,8 +225,7 @@ func stopRuns(ctx context.Context) (found []string, err error) {
 		found = append(found, fmt.Sprintf("run %s: stopped", rec.ID))
 	}
 	slices.Sort(found)
-	more, err := clearLeftovers(ctx)
-	return append(found, more...), err
+	return found, nil
 }
 
 // processOf describes a running process.
