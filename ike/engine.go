@@ -18,7 +18,7 @@ const (
 	// MaxMessage is the longest ISAKMP message that is looked at, bytes. Real ones stay below 2 KB.
 	MaxMessage = 8192
 
-	defaultHalfOpen   = 4  // half-open responder exchanges of one peer
+	defaultHalfOpen   = 16 // half-open responder exchanges of one peer
 	defaultInitiating = 50 // main modes of ours in their first seconds
 	maxQuickModes     = 8  // quick modes of one peer that it has begun
 	maxPairs          = 8  // ESP SA pairs of one peer
@@ -207,14 +207,14 @@ func (e *Engine) computed(s *step, in Computed) {
 type valueName string
 
 const (
-	valueCookie    valueName = "cookie"
-	valueNonce     valueName = "nonce"
-	valueExponent  valueName = "exponent"
-	valueSPI       valueName = "spi"
-	valueQuickID   valueName = "quick mode message id"
-	valueInfoID    valueName = "informational message id"
-	valueSequence  valueName = "dpd sequence"
-	valueJitter    valueName = "jitter"
+	valueCookie   valueName = "cookie"
+	valueNonce    valueName = "nonce"
+	valueExponent valueName = "exponent"
+	valueSPI      valueName = "spi"
+	valueQuickID  valueName = "quick mode message id"
+	valueInfoID   valueName = "informational message id"
+	valueSequence valueName = "dpd sequence"
+	valueJitter   valueName = "jitter"
 )
 
 // random draws n bytes.

@@ -27,7 +27,7 @@ type PeerID string
 type Config struct {
 	Peers []PeerConfig
 	// Limits against floods; zero values mean the defaults.
-	HalfOpenPerPeer int // half-open responder exchanges held for one configured peer (default 4)
+	HalfOpenPerPeer int // half-open responder exchanges held for one configured peer (default 16)
 }
 
 // PeerConfig describes one peer and what may be negotiated with it.

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"meshrouter/ike/isakmp"
@@ -195,14 +196,10 @@ func (e *Engine) receiveFirst(s *step, p *peer, m *message) *failure {
 			halfOpen = append(halfOpen, sa)
 		}
 	}
-	if len(halfOpen) >= e.config.HalfOpenPerPeer {
-		// A peer that is there answers message 2 within a round trip. Who has not done so for a while makes room.
-		oldest := halfOpen[len(halfOpen)-1]
-		if oldest.main.expect != 3 || s.now.Sub(oldest.main.began) < crossingTime {
-			return drop(EventHalfOpenLimit, "%d half-open main modes of %s already", len(halfOpen), m.remote)
-		}
-		s.event(p, m.remote, EventHalfOpenLimit, Debug, "the oldest of %d half-open main modes makes room", len(halfOpen))
-		oldest.remove(s)
+	early := slices.DeleteFunc(slices.Clone(halfOpen), func(sa *isakmpSA) bool { return sa.main.expect != 3 })
+	full := len(halfOpen) >= e.config.HalfOpenPerPeer
+	if full && len(early) == 0 {
+		return drop(EventHalfOpenLimit, "%d half-open main modes of %s already", len(halfOpen), m.remote)
 	}
 	if own := p.initiating(); own != nil && s.now.Sub(own.main.began) < crossingTime &&
 		(own.main.expect > 2 || p.cfg.Remote.Less(p.cfg.Local)) {
@@ -221,6 +218,13 @@ func (e *Engine) receiveFirst(s *step, p *peer, m *message) *failure {
 	}
 	if f := row.action(sa, s, m); f != nil {
 		return f
+	}
+	if full {
+		// A random one makes room: in a flood of forged messages the peer's own exchange then lives long
+		// enough for its message 3 with good probability, whatever the forger does. Exchanges with a
+		// message 3 are safe: who sent it has seen message 2.
+		s.event(p, m.remote, EventHalfOpenLimit, Debug, "one of %d half-open main modes makes room", len(halfOpen))
+		early[e.jitter(0, time.Duration(len(early)))].remove(s)
 	}
 	p.sas = append([]*isakmpSA{sa}, p.sas...) // half-open ones before established ones: the last is the current one
 	e.cookies[sa.cookieR] = sa

@@ -25,7 +25,7 @@ const (
 const (
 	patienceFirst   = 150 * time.Second // for message 2: isakmpd may be deaf for 120 s after its last main mode
 	patience        = 60 * time.Second  // for every other answer
-	responderLife   = 90 * time.Second  // of a half-open responder exchange; ScreenOS repeats for 48 s
+	responderLife   = 160 * time.Second // of a half-open responder exchange: longer than the initiator's patience; ScreenOS repeats for 48 s
 	lingering       = 90 * time.Second  // a finished exchange answers repeated messages so long
 	standbyDelay    = 15 * time.Second  // InitiateStandby leaves the peer so much time
 	responderDelay  = 5 * time.Second   // who answered main mode leaves quick mode to who began it
