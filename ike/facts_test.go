@@ -100,12 +100,12 @@ func (p *tap) messages(from int, x isakmp.ExchangeType, with isakmp.PayloadType)
 	return ms
 }
 
-// first is the first of messages, which must exist.
-func (p *tap) first(from int, x isakmp.ExchangeType, with isakmp.PayloadType) tapped {
+// proposal is the first message with an SA payload, offer or answer, which must exist.
+func (p *tap) proposal(from int, x isakmp.ExchangeType) tapped {
 	p.t.Helper()
-	ms := p.messages(from, x, with)
+	ms := p.messages(from, x, isakmp.PayloadSA)
 	if len(ms) == 0 {
-		p.t.Fatalf("engine %d has sent no %s with %s; it is %s", from, x, with, p.status(from).Reason)
+		p.t.Fatalf("engine %d has sent no %s with an SA payload; it is %s", from, x, p.status(from).Reason)
 	}
 	return ms[0]
 }
@@ -189,8 +189,8 @@ func TestOfferToIsakmpd(t *testing.T) {
 		p := newTap(t, a, b)
 		p.run(10 * time.Second)
 		p.wantUp()
-		one := factSA(t, p.first(0, isakmp.IdentityProtection, isakmp.PayloadSA).bodies(isakmp.PayloadSA)[0])
-		two := factSA(t, p.first(0, isakmp.QuickMode, isakmp.PayloadSA).bodies(isakmp.PayloadSA)[0])
+		one := factSA(t, p.proposal(0, isakmp.IdentityProtection).bodies(isakmp.PayloadSA)[0])
+		two := factSA(t, p.proposal(0, isakmp.QuickMode).bodies(isakmp.PayloadSA)[0])
 		if profile != ProfileOpenBSD {
 			if n := len(two.Proposals[0].Transforms); n != 2 {
 				t.Errorf("to others %d phase 2 transforms are offered, want both", n)
@@ -219,7 +219,7 @@ func TestProxyIDsInBothForms(t *testing.T) {
 			p.run(10 * time.Second)
 			p.wantUp()
 			for from := range 2 {
-				m := p.first(from, isakmp.QuickMode, isakmp.PayloadSA)
+				m := p.proposal(from, isakmp.QuickMode)
 				ids := m.bodies(isakmp.PayloadID)
 				if len(ids) != 2 || len(m.bodies(isakmp.PayloadKE)) != 0 {
 					t.Fatalf("message %d of quick mode has %d ids and %d KE", from+1, len(ids), len(m.bodies(isakmp.PayloadKE)))
@@ -278,14 +278,14 @@ func TestChosenTransformIsEchoed(t *testing.T) {
 	p.run(10 * time.Second)
 	p.wantUp()
 	for _, x := range []isakmp.ExchangeType{isakmp.IdentityProtection, isakmp.QuickMode} {
-		offer := factSA(t, p.first(0, x, isakmp.PayloadSA).bodies(isakmp.PayloadSA)[0])
-		reply := factSA(t, p.first(1, x, isakmp.PayloadSA).bodies(isakmp.PayloadSA)[0])
+		offer := factSA(t, p.proposal(0, x).bodies(isakmp.PayloadSA)[0])
+		reply := factSA(t, p.proposal(1, x).bodies(isakmp.PayloadSA)[0])
 		reply.Proposals[0].SPI = offer.Proposals[0].SPI
 		if !bytes.Equal(offer.Append(nil), reply.Append(nil)) {
 			t.Errorf("%s: offered %x, answered %x", x, offer.Append(nil), reply.Append(nil))
 		}
 	}
-	if n := factSA(t, p.first(1, isakmp.IdentityProtection, isakmp.PayloadSA).bodies(isakmp.PayloadSA)[0]).Proposals[0].Transforms[0].Number; n != 0 {
+	if n := factSA(t, p.proposal(1, isakmp.IdentityProtection).bodies(isakmp.PayloadSA)[0]).Proposals[0].Transforms[0].Number; n != 0 {
 		t.Errorf("the transform has the number %d, want 0 as offered", n)
 	}
 	st := p.status(1)
@@ -599,14 +599,14 @@ func TestCompatibleList(t *testing.T) {
 	p.deliver(0, first.Message(isakmp.Payload{Type: isakmp.PayloadSA, Body: proposalOf(isakmp.Proposal{
 		Number: 1, Protocol: isakmp.ProtocolISAKMP, Transforms: factTransforms(false),
 	}).Append(nil)}))
-	check(p.first(1, isakmp.IdentityProtection, isakmp.PayloadSA))
+	check(p.proposal(1, isakmp.IdentityProtection))
 
 	p.run(10 * time.Second)
 	p.wantUp()
 	p.seen = nil
 	q := p.quickMode(proposalOf(isakmp.Proposal{Number: 1, Protocol: isakmp.ProtocolESP, SPI: spiBytes(0x12345), Transforms: factTransforms(true)}))
 	p.deliver(0, q)
-	check(p.first(1, isakmp.QuickMode, isakmp.PayloadSA))
+	check(p.proposal(1, isakmp.QuickMode))
 }
 
 // factMessageID is that of quick modes made by hand.
@@ -667,7 +667,7 @@ func TestNotificationsInMessage1(t *testing.T) {
 	offer := proposalOf(isakmp.Proposal{Number: 1, Protocol: isakmp.ProtocolESP, SPI: spiBytes(0x12345), Transforms: []isakmp.Transform{{Number: 1, ID: 3, Attributes: o.Attributes()}}})
 	p.seen = nil
 	p.deliver(0, p.quickMode(offer, factNotifications()...))
-	reply := p.first(1, isakmp.QuickMode, isakmp.PayloadSA)
+	reply := p.proposal(1, isakmp.QuickMode)
 	if st := p.status(1); st.NHTB != netip.MustParseAddr("10.255.0.2") {
 		t.Errorf("the tunnel interface's address is %v", st.NHTB)
 	}
@@ -707,7 +707,7 @@ func offered(t *testing.T) (p *tap, m tapped) {
 	p = newTap(t, a, b)
 	p.veto = func(m tapped) bool { return m.h.Exchange == isakmp.QuickMode }
 	p.run(time.Second)
-	return p, p.first(0, isakmp.QuickMode, isakmp.PayloadSA)
+	return p, p.proposal(0, isakmp.QuickMode)
 }
 
 // SC-1.6, SC-1.8, SC-7.3: the same in message 2, where RESPONDER-LIFETIME lowers our own timer.
@@ -818,7 +818,7 @@ func TestVendorIDsThatWeSend(t *testing.T) {
 			a.NATT, a.Profile = natt, profile
 			p := newTap(t, a, b)
 			p.run(time.Second)
-			ids := p.first(0, isakmp.IdentityProtection, isakmp.PayloadSA).bodies(isakmp.PayloadVendorID)
+			ids := p.proposal(0, isakmp.IdentityProtection).bodies(isakmp.PayloadVendorID)
 			dpd := false
 			for _, id := range ids {
 				v := isakmp.ParseVendorID(id)
