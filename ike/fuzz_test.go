@@ -78,49 +78,61 @@ func FuzzStep(f *testing.F) {
 	})
 }
 
-// FuzzAuthentic owns the keys: it sends well-sealed quick mode and informational messages with any payloads. The engine
-// must not panic, must keep its bounds, and must still renegotiate with a sane peer.
+// FuzzAuthentic owns the keys: it sends well-sealed informational messages, quick mode messages 1 and quick mode messages 2
+// with any payloads. The engine must not panic, must keep its bounds, and must still negotiate with a sane peer.
 func FuzzAuthentic(f *testing.F) {
+	const informational, quick1, quick2 = 0, 1, 2
 	a, b := testPair()
 	for _, rec := range recordings.Isakmpd(f, "main-quick", "pfs", "proxy-net", "dpd-dead-peer", "rekey-phase2", "quick-mode-early", "swan-initiator-natt", "wrong-proxy-id") {
 		for _, m := range rec.Messages {
-			if len(m.Plaintext) > 24 && m.Exchange != "main" {
-				f.Add(m.Plaintext[0], []byte(m.Plaintext[24:]), m.Exchange == "quick", uint32(7))
+			if len(m.Plaintext) > 24 && m.Exchange == "informational" {
+				f.Add(m.Plaintext[0], []byte(m.Plaintext[24:]), uint8(informational), uint32(7))
+			} else if len(m.Plaintext) > 24 && m.Exchange == "quick" {
+				f.Add(m.Plaintext[0], []byte(m.Plaintext[24:]), uint8(quick1), uint32(7))
+				f.Add(m.Plaintext[0], []byte(m.Plaintext[24:]), uint8(quick2), uint32(7))
 			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, first uint8, body []byte, quick bool, id uint32) {
+	f.Fuzz(func(t *testing.T, first uint8, body []byte, kind uint8, id uint32) {
 		if len(body) > MaxMessage/2 {
 			return
 		}
 		bn := newBench(t, a, b)
+		questions := map[uint32][]byte{} // messages 1, which messages 2 answer
+		if kind%3 == quick2 {
+			bn.change = func(from int, o *Send) {
+				if x, _ := exchangeOf(o.Payload); x != isakmp.QuickMode {
+					return
+				}
+				id := be32(o.Payload[20:24])
+				sa := bn.engines[1].peers[0].current()
+				switch question := questions[id]; {
+				case from == 0 && question == nil:
+					questions[id] = o.Payload
+				case from == 1 && question != nil && sa != nil:
+					o.Payload = forge(t, sa, isakmp.QuickMode, id, first, body, question)
+				}
+			}
+		}
 		bn.run(10 * time.Second)
 		p := bn.engines[1].peers[0]
 		for i := range uint32(4) { // several exchanges, so that limits are met
 			sa := bn.engines[0].peers[0].current()
-			if sa == nil {
+			if sa == nil || kind%3 == quick2 {
 				break
 			}
 			x := isakmp.Informational
-			if quick {
+			if kind%3 == quick1 {
 				x = isakmp.QuickMode
 			}
-			h := sa.header(x, id+i)
-			h.NextPayload = isakmp.PayloadHash
-			message := h.Append(nil)
-			hash := sa.keys.Hash1(id+i, trimmed(isakmp.PayloadType(first), body))
-			message = append(message, first, 0, 0, uint8(4+len(hash)))
-			message = append(append(message, hash...), body...)
-			chain, err := sa.keys.Phase2Chain(sa.lastBlock, id+i)
-			if err != nil {
-				t.Fatal(err)
-			}
-			message, _ = chain.Seal(message)
-			bn.do(1, Datagram{netip.MustParseAddrPort("192.0.2.2:500"), netip.MustParseAddrPort("192.0.2.1:500"), message})
+			bn.do(1, Datagram{netip.MustParseAddrPort("192.0.2.2:500"), netip.MustParseAddrPort("192.0.2.1:500"), forge(t, sa, x, id+i, first, body, nil)})
 			bn.run(time.Second)
 		}
-		if len(p.pairs) > maxPairs || len(p.quicks) > 3*maxQuickModes || len(p.sas) > maxISAKMP+defaultHalfOpen+1 {
-			t.Errorf("%d pairs, %d quick modes, %d ISAKMP SAs", len(p.pairs), len(p.quicks), len(p.sas))
+		for i := range 2 {
+			p := bn.engines[i].peers[0]
+			if len(p.pairs) > maxPairs || len(p.quicks) > 3*maxQuickModes || len(p.sas) > maxISAKMP+defaultHalfOpen+1 {
+				t.Errorf("%d pairs, %d quick modes, %d ISAKMP SAs", len(p.pairs), len(p.quicks), len(p.sas))
+			}
 		}
 		outbound := 0
 		for _, o := range bn.log[1] {
@@ -136,12 +148,41 @@ func FuzzAuthentic(f *testing.F) {
 		if (p.out != nil) != (outbound == 1) || outbound > 1 {
 			t.Errorf("%d outbound SAs are in use", outbound)
 		}
+		bn.change = nil
 		bn.do(0, Terminate{})
 		bn.do(1, Terminate{})
 		bn.do(0, Acquire{Peer: "a-b"})
 		bn.run(3 * time.Minute)
 		bn.agree()
 	})
+}
+
+// forge seals a phase 2 message with any payloads and the right hash; a message 2 answers question.
+func forge(t *testing.T, sa *isakmpSA, x isakmp.ExchangeType, id uint32, first uint8, body, question []byte) []byte {
+	t.Helper()
+	chain, err := sa.keys.Phase2Chain(sa.lastBlock, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := trimmed(isakmp.PayloadType(first), body)
+	hash := sa.keys.Hash1(id, covered)
+	if question != nil {
+		clear, next, err := chain.Open(question)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ps, _, err := isakmp.ParsePayloads(isakmp.PayloadHash, clear)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := isakmp.Find(ps, isakmp.PayloadNonce)
+		chain, hash = next, sa.keys.Hash2(id, n.Body, covered)
+	}
+	h := sa.header(x, id)
+	h.NextPayload = isakmp.PayloadHash
+	message := append(h.Append(nil), first, 0, 0, uint8(4+len(hash)))
+	message, _ = chain.Seal(append(append(message, hash...), body...))
+	return message
 }
 
 // trimmed is body up to the end of its chain of payloads: what HASH covers.

@@ -535,3 +535,131 @@ func golden(t *testing.T, name, got string) {
 		}
 	}
 }
+
+// TestAsIsakmpd: in the place of isakmpd we write SA, KE, NONCE, NAT-D, ID and HASH payloads byte for byte as it did, in
+// both roles and both phases, and get its keys (isakmpd-wire.md, 1 to 4). Messages 1 and 2 differ in the first
+// vendor id only: we are not OpenBSD.
+func TestAsIsakmpd(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"aes", "delete-by-responder", "id-fqdn", "id-ipv4", "id-slash32", "long-lifetime", "main-quick", "main-quick-no-natt",
+		"p1-life-default", "pfs", "proto-gre-transport", "proxy-host", "proxy-net", "swan-initiator", "swan-initiator-delete",
+		"swan-initiator-natt", "swan-responder", "swan-responder-natt", "swan-responder-pfs", "swan-responder-dpd",
+	} {
+		rec := recordings.Isakmpd(t, name)[0]
+		for host, what := range rec.Hosts {
+			if !strings.HasPrefix(what, "isakmpd") {
+				continue
+			}
+			r := newReplay(t, rec, host, nil)
+			r.play()
+			ours := find[Send](r.outs)
+			for _, m := range rec.Messages {
+				if m.Src != r.host || slices.Contains(r.same, m.Frame) {
+					continue
+				}
+				if m.Exchange != "main" || m.Encrypted() || !firstTwo(t, m.IKE, ours) {
+					t.Errorf("%s as %s: frame %d (%s) is not written as recorded", name, host, m.Frame, m.Exchange)
+				}
+			}
+			if checked, differ := r.checkKeys(); checked != 2 || differ != 0 {
+				t.Errorf("%s as %s: %d SAs with recorded SPIs, %d with other keys; want 2 and 0", name, host, checked, differ)
+			}
+			up := slices.ContainsFunc(find[PeerChanged](r.outs), func(o PeerChanged) bool { return o.State == PeerUp })
+			if st := r.engine.Status(r.now)[0]; !up || st.State == PeerUp || len(st.SAs) != 0 {
+				t.Errorf("%s as %s: was up: %v; ends %s with %d SAs, want the clean end of the recording", name, host, up, st.State, len(st.SAs))
+			}
+		}
+	}
+}
+
+// firstTwo reports whether we wrote message 1 or 2 but for the first vendor id.
+func firstTwo(t *testing.T, recorded []byte, ours []Send) bool {
+	t.Helper()
+	want, _, err := isakmp.ParsePayloads(isakmp.PayloadSA, recorded[isakmp.HeaderSize:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range ours {
+		if !bytes.Equal(o.Payload[:isakmp.HeaderSize], recorded[:isakmp.HeaderSize]) {
+			continue // header with cookies and length
+		}
+		got, _, err := isakmp.ParsePayloads(isakmp.PayloadSA, o.Payload[isakmp.HeaderSize:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got) == len(want) && bytes.Equal(got[0].Raw, want[0].Raw) &&
+			slices.EqualFunc(got[2:], want[2:], func(a, b isakmp.Payload) bool { return bytes.Equal(a.Raw, b.Raw) })
+	}
+	return false
+}
+
+// TestEndings: how the scenarios in which something goes wrong, is lost, deleted, renewed or watched end, in the place
+// of each host (isakmpd-wire.md, 2 and 5 to 8).
+func TestEndings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scenario, host string
+		state          PeerState
+		reason         string // words of the last or of any earlier reason or event
+		same           []int  // frames that we wrote byte for byte, at least
+	}{
+		{"p1-mismatch", "192.0.2.1", PeerNegotiating, "the peer refuses what we offer in phase 1: 3des-cbc/sha1/modp1024", nil},
+		{"p1-mismatch", "192.0.2.2", PeerDown, "encryption 3des-cbc, we want aes-cbc-128", nil},
+		{"p1-life-mismatch", "192.0.2.1", PeerNegotiating, "lifetime 2h0m0s", nil},
+		{"p1-life-too-long", "192.0.2.2", PeerDown, "lifetime 27h46m40s, we want 1m0s to 24h0m0s", nil},
+		{"p2-mismatch", "192.0.2.1", PeerUp, "", []int{3, 5, 7, 9}},
+		{"p2-mismatch", "192.0.2.2", PeerNegotiating, "cipher 3des, we want aes-128", []int{4, 6}},
+		{"pfs-mismatch", "192.0.2.1", PeerUp, "", []int{3, 5, 7, 9}},
+		{"pfs-mismatch", "192.0.2.2", PeerNegotiating, "PFS group none, we want modp1024", []int{4, 6}},
+		{"wrong-psk", "192.0.2.1", PeerNegotiating, "probably the pre-shared keys differ", []int{3, 5, 7, 9, 11}},
+		{"wrong-psk", "192.0.2.2", PeerNegotiating, "message 5 from 192.0.2.1:500 does not decrypt: the pre-shared keys differ", []int{4}},
+		{"swan-initiator-wrong-psk", "192.0.2.1", PeerNegotiating, "message 5 from 192.0.2.2:500 does not decrypt", []int{4}},
+		{"swan-responder-wrong-psk", "192.0.2.1", PeerNegotiating, "the pre-shared keys differ", []int{3, 5}},
+		{"id-wrong", "192.0.2.2", PeerNegotiating, "the peer says it is 192.0.2.1, we want 192.0.2.77", []int{4}},
+		{"wrong-proxy-id", "192.0.2.1", PeerNegotiating, "the peer refuses our proxy ids: local 10.99.0.1, remote 10.99.0.2", []int{3, 5}},
+		{"wrong-proxy-id", "192.0.2.2", PeerNegotiating, "they say IDci 10.99.0.1, IDcr 10.99.0.2; we want IDci 10.99.0.1, IDcr 10.99.0.9", []int{4, 6, 8}},
+		{"swan-initiator-wrong-proxy-id", "192.0.2.1", PeerDown, "they say IDci 10.99.0.2, IDcr 10.99.0.1", []int{4, 6, 8, 9}},
+		{"swan-responder-wrong-proxy-id", "192.0.2.1", PeerDown, "the peer refuses our proxy ids", []int{3, 5}},
+		{"swan-initiator-p1-mismatch", "192.0.2.1", PeerDown, "encryption aes-cbc-128, we want 3des-cbc", nil},
+		{"swan-responder-p1-mismatch", "192.0.2.1", PeerNegotiating, "the peer refuses what we offer in phase 1", nil},
+		{"swan-initiator-p2-mismatch", "192.0.2.1", PeerDown, "cipher aes-128, we want 3des", []int{4, 6}},
+		{"swan-responder-p2-mismatch", "192.0.2.1", PeerDown, "the peer refuses what we offer in phase 2: 3des/hmac-sha1", []int{3, 5}},
+		{"swan-initiator-many-proposals", "192.0.2.1", PeerDown, "", []int{4, 6}}, // 3DES, the last of the lists
+		{"quick-mode-early", "192.0.2.1", PeerDown, "INVALID-ID-INFORMATION", []int{3, 5}},
+		{"both-active", "192.0.2.2", PeerDown, "INVALID-ID-INFORMATION", []int{3, 5, 10}},
+		{"message2-lost", "192.0.2.2", PeerDown, "", nil},
+		{"retransmit-mm4", "192.0.2.2", PeerNegotiating, "", nil},
+		{"retransmit-initiator", "192.0.2.1", PeerNegotiating, "", nil},
+		{"rekey-phase1", "192.0.2.1", PeerDown, "", []int{3, 5, 7, 9, 12, 14}},
+		{"rekey-phase1", "192.0.2.2", PeerDown, "", []int{4, 6, 8, 13, 15, 16}},
+		{"rekey-phase2", "192.0.2.2", PeerDown, "", []int{4, 6, 8, 11, 15}},
+		{"rekey-both", "192.0.2.1", PeerDown, "", []int{3, 5, 7, 9, 10, 12, 14, 16, 21, 23, 27, 29}},
+		{"rekey-both", "192.0.2.2", PeerDown, "", []int{4, 6, 8, 11, 15, 22, 24, 28}},
+		{"rekey-phase1-too-soon", "192.0.2.1", PeerUp, "", []int{3, 5, 7, 9, 11}},
+		{"rekey-phase1-too-soon", "192.0.2.2", PeerUp, "", []int{4, 6, 8}},
+		{"initiator-restart", "192.0.2.2", PeerDown, "", []int{4, 6, 8, 17, 19, 21}},
+		{"reconnect-after-delete", "192.0.2.2", PeerDown, "", []int{4, 6, 8, 27, 29, 31}},
+		{"responder-restart", "192.0.2.1", PeerDown, "the peer said INITIAL-CONTACT", []int{3, 5, 7, 9, 13, 15, 17, 19, 20}},
+		{"swan-initiator-expiry", "192.0.2.1", PeerDown, "reached the end of its lifetime", []int{4, 6, 8, 10, 11}},
+		{"dpd-dead-peer", "192.0.2.1", PeerNegotiating, "no answer to 5 questions", []int{3, 5, 7, 9, 10, 12, 22, 23, 24, 25, 26}},
+		{"dpd-dead-peer", "192.0.2.2", PeerDown, "no answer to 5 questions", []int{4, 6, 8, 11, 13, 15, 16, 19, 20}},
+		{"dynamic", "192.0.2.2", PeerDown, "", []int{4, 6, 8, 11}},
+		{"aggressive", "192.0.2.2", PeerDown, "aggressive mode is not done here", nil},
+		{"swan-initiator-aggressive", "192.0.2.1", PeerDown, "aggressive mode is not done here", nil},
+	} {
+		r := newReplay(t, recordings.Isakmpd(t, c.scenario)[0], c.host, nil)
+		r.play()
+		if st := r.engine.Status(r.now)[0]; st.State != c.state {
+			t.Errorf("%s as %s ends %s: %s; want %s", c.scenario, c.host, st.State, st.Reason, c.state)
+		}
+		if !strings.Contains(r.summary(), c.reason) {
+			t.Errorf("%s as %s never says %q:\n%s", c.scenario, c.host, c.reason, r.summary())
+		}
+		for _, frame := range c.same {
+			if !slices.Contains(r.same, frame) {
+				t.Errorf("%s as %s: frame %d is not written as recorded, but %v", c.scenario, c.host, frame, r.same)
+			}
+		}
+	}
+}
