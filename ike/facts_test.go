@@ -439,6 +439,9 @@ func TestLifetimesOfThePeer(t *testing.T) {
 		if up := p.status(1).State == PeerUp; up != ok || (p.count(1, EventNoProposalChosen) > 0) == ok {
 			t.Errorf("phase 1 lifetime %s: up %t, want %t", life, up, ok)
 		}
+		if st := p.status(1); ok && st.Phase1Expires.Sub(st.Established) != min(life, b.Phase1Lifetime) {
+			t.Errorf("phase 1 lifetime %s: ours is %s, want the smaller of it and %s", life, st.Phase1Expires.Sub(st.Established), b.Phase1Lifetime)
+		}
 	}
 	for life, want := range map[time.Duration]time.Duration{
 		30 * time.Second: 30 * time.Second, 10 * time.Minute: 10 * time.Minute, 100000 * time.Second: time.Hour, 3650 * 24 * time.Hour: time.Hour,
