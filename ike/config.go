@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"crypto/sha256"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -42,7 +43,9 @@ func (e *Engine) configure(s *step, c Config) {
 		p.gone = true
 		heap.Remove(&e.timers, p.index)
 	}
+	e.remotes = make(map[netip.Addr][]*peer)
 	for _, p := range e.peers {
+		e.remotes[p.cfg.Remote] = append(e.remotes[p.cfg.Remote], p)
 		if blob, ok := e.restored[p.cfg.ID]; ok {
 			delete(e.restored, p.cfg.ID)
 			p.restore(s, blob)

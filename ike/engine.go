@@ -40,7 +40,8 @@ type Engine struct {
 	options EngineOptions
 	config  Config
 
-	peers    []*peer // by ID
+	peers    []*peer                // by ID
+	remotes  map[netip.Addr][]*peer // by configured remote address, then by ID
 	timers   peerHeap
 	cookies  map[isakmp.Cookie]*isakmpSA // by our own cookie, which is unique
 	inbound  map[uint32]*childPair       // by inbound SPI
@@ -74,6 +75,8 @@ type step struct {
 	now   time.Time
 	out   []Output
 	dirty []*peer // touched: to be settled at the end
+
+	rumour bool // what is being handled is not authenticated
 }
 
 func (s *step) emit(o Output) { s.out = append(s.out, o) }
@@ -169,8 +172,8 @@ func (e *Engine) peer(id PeerID) *peer {
 
 // peerAt finds the peer that a datagram belongs to by its addresses; the first by ID if several share them.
 func (e *Engine) peerAt(local, remote netip.AddrPort) *peer {
-	for _, p := range e.peers {
-		if p.cfg.Remote == remote.Addr().Unmap() && (p.cfg.Local == local.Addr().Unmap() || p.cfg.Local.IsUnspecified()) {
+	for _, p := range e.remotes[remote.Addr()] {
+		if p.cfg.Local == local.Addr() || p.cfg.Local.IsUnspecified() {
 			return p
 		}
 	}
@@ -277,7 +280,7 @@ func (h peerHeap) Swap(i, j int) {
 
 // Push and Pop are for package heap.
 func (h *peerHeap) Push(x any) {
-	p := x.(*peer) //nolint:errcheck // only peers are pushed
+	p := x.(*peer)
 	p.index = len(*h)
 	*h = append(*h, p)
 }

@@ -95,11 +95,15 @@ func (s *step) event(p *peer, remote netip.AddrPort, name EventName, severity Se
 // report counts a failure and appends it as an event.
 func (s *step) report(p *peer, remote netip.AddrPort, f *failure) {
 	s.e.counters[f.name]++
+	if !remote.IsValid() && p != nil {
+		remote = netip.AddrPortFrom(p.cfg.Remote, 0)
+	}
 	ev := Event{Remote: remote, Name: f.name, Text: f.text, Severity: f.severity, Mismatch: f.rows}
 	if p != nil {
 		ev.Peer = p.cfg.ID
-		if f.trouble && p.out == nil {
-			p.trouble = f.text
+		fresh := s.now.Sub(p.troubleAt) < rumourPause
+		if f.trouble && p.out == nil && (!s.rumour || p.trouble == "" || !fresh) {
+			p.trouble, p.troubleAt = f.text, s.now
 		}
 	}
 	s.out = append(s.out, ev)

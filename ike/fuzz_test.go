@@ -101,7 +101,7 @@ func FuzzAuthentic(f *testing.F) {
 		questions := map[uint32][]byte{} // messages 1, which messages 2 answer
 		if kind%3 == quick2 {
 			bn.change = func(from int, o *Send) {
-				if x, _ := exchangeOf(o.Payload); x != isakmp.QuickMode {
+				if x := exchangeOf(o.Payload); x != isakmp.QuickMode {
 					return
 				}
 				id := be32(o.Payload[20:24])

@@ -10,12 +10,19 @@ import (
 
 // The registries of the wire format, under the names that the configuration uses.
 type (
-	Encryption        = isakmp.Encryption
-	Hash              = isakmp.Hash
-	Group             = isakmp.Group
-	IDType            = isakmp.IDType
-	ESPTransform      = isakmp.ESPTransform
-	AuthAlgorithm     = isakmp.AuthAlgorithm
+	// Encryption is a phase 1 encryption algorithm.
+	Encryption = isakmp.Encryption
+	// Hash is a phase 1 hash.
+	Hash = isakmp.Hash
+	// Group is a Diffie-Hellman group.
+	Group = isakmp.Group
+	// IDType says what an identity is.
+	IDType = isakmp.IDType
+	// ESPTransform is an ESP cipher.
+	ESPTransform = isakmp.ESPTransform
+	// AuthAlgorithm is an ESP integrity algorithm.
+	AuthAlgorithm = isakmp.AuthAlgorithm
+	// EncapsulationMode is tunnel or transport mode.
 	EncapsulationMode = isakmp.EncapsulationMode
 )
 

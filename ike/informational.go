@@ -57,7 +57,7 @@ func (sa *isakmpSA) sendDelete(s *step, protocol uint8, spi []byte) {
 // receiveInformational takes an informational message: authentic under an ISAKMP SA, or only a rumour.
 func (e *Engine) receiveInformational(s *step, p *peer, sa *isakmpSA, m *message) *failure {
 	if m.h.Flags&isakmp.FlagEncryption == 0 {
-		return e.receiveRumour(s, p, m)
+		return receiveRumour(p, m)
 	}
 	switch {
 	case sa == nil:
@@ -108,7 +108,7 @@ func (e *Engine) receiveInformational(s *step, p *peer, sa *isakmpSA, m *message
 
 // receiveRumour reports a message in clear. Anyone can have sent it, so nothing is done about it: the
 // exchange that it may mean goes on to its end.
-func (e *Engine) receiveRumour(s *step, p *peer, m *message) *failure {
+func receiveRumour(p *peer, m *message) *failure {
 	if f := m.parse(); f != nil {
 		return f
 	}

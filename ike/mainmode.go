@@ -365,7 +365,7 @@ func (sa *isakmpSA) takeKeyExchange(s *step, m *message) *failure {
 		sa.float()
 		id := sa.peer.cfg.LocalID.payload(sa.local.Addr()).Append(nil)
 		var message5 []byte
-		message5, x.chain = x.chain.Seal(sa.identity(s, id, x.keys.HashI(x.x, x.offerBody, id)))
+		message5, x.chain = x.chain.Seal(sa.identity(id, x.keys.HashI(x.x, x.offerBody, id)))
 		x.replay.remember(m.raw, message5)
 		x.resend.begin(s, sa.local, sa.remote, message5, patience)
 	})
@@ -389,7 +389,7 @@ func (sa *isakmpSA) derive(s *step, shared secret.Key) error {
 }
 
 // identity is message 5 or 6 in clear. INITIAL-CONTACT goes out at the first contact only.
-func (sa *isakmpSA) identity(_ *step, id, hash []byte) []byte {
+func (sa *isakmpSA) identity(id, hash []byte) []byte {
 	ps := []isakmp.Payload{{Type: isakmp.PayloadID, Body: id}, {Type: isakmp.PayloadHash, Body: hash}}
 	if p := sa.peer; !p.contacted && len(p.pairs) == 0 && p.current() == nil {
 		sa.main.contact = true
@@ -412,7 +412,7 @@ func (sa *isakmpSA) answerIdentity(s *step, m *message) *failure {
 	}
 	own := sa.peer.cfg.LocalID.payload(sa.local.Addr()).Append(nil)
 	var message6 []byte
-	message6, x.chain = m.next.Seal(sa.identity(s, own, x.keys.HashR(x.x, x.offerBody, own)))
+	message6, x.chain = m.next.Seal(sa.identity(own, x.keys.HashR(x.x, x.offerBody, own)))
 	x.replay.remember(m.raw, message6)
 	sa.finish(s, m)
 	sa.peer.save(s) // before the peer can use it

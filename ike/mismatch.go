@@ -76,12 +76,11 @@ func (d *differ) unknown(as []isakmp.Attribute) {
 }
 
 // unreadable is the row of a transform that is stepped over because it makes no sense.
-func unreadable(i int, t isakmp.Transform, err error) Difference {
+func unreadable(t isakmp.Transform, err error) Difference {
 	why := fmt.Sprintf("transform id %d is unknown", t.ID)
 	if err != nil {
 		why = err.Error()
 	}
-	_ = i
 	return Difference{fmt.Sprintf("transform %d", t.Number), attributesText(t), why}
 }
 

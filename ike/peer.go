@@ -34,6 +34,7 @@ const (
 	refusedPauseMax = 60 * time.Second
 	crossingTime    = 3 * time.Second // so long our main mode wins over the peer's
 	dyingTime       = 30 * time.Second
+	rumourPause     = 5 * time.Second // unauthenticated messages change the reason in the peer's state no faster
 )
 
 // A peer is one configured peer with all that was negotiated with it.
@@ -62,6 +63,8 @@ type peer struct {
 	state   PeerState
 	reason  string
 	trouble string // what the operator has to know, until the peer is up
+
+	troubleAt time.Time
 
 	unsaved  bool   // something of the blob has changed
 	lastBlob []byte // what was saved last

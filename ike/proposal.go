@@ -49,7 +49,7 @@ func (t Phase2Transform) bits() uint16 {
 
 // seconds is a lifetime for the wire.
 func seconds(d time.Duration) uint32 {
-	return uint32(min(max(d/time.Second, 1), 0x7fffffff)) //nolint:gosec // bounded
+	return uint32(min(max(d/time.Second, 1), 0x7fffffff))
 }
 
 // offerPhase1 is the SA payload of message 1: one proposal with all transforms (RFC 2409, 5).
@@ -61,7 +61,7 @@ func (c *PeerConfig) offerPhase1() isakmp.SA {
 			Life: isakmp.Lifetime{Seconds: seconds(c.Phase1Lifetime)},
 		}
 		ts = append(ts, isakmp.Transform{
-			Number: c.Profile.habits().firstTransform + uint8(i), //nolint:gosec // a handful
+			Number: c.Profile.habits().firstTransform + uint8(i),
 			ID:     isakmp.TransformKeyIKE, Attributes: o.Attributes(),
 		})
 	}
@@ -79,7 +79,7 @@ func (c *PeerConfig) offerPhase2(nat natState, spi uint32) isakmp.SA {
 			Transform: t.ID, KeyLength: t.bits(), Auth: t.Auth, Group: c.PFS, Encapsulation: nat.encapsulation(c.Mode),
 			Life: isakmp.Lifetime{Seconds: seconds(c.Phase2Lifetime), Kilobytes: c.Phase2Kilobytes},
 		}
-		ts = append(ts, isakmp.Transform{Number: uint8(i + 1), ID: uint8(t.ID), Attributes: o.Attributes()}) //nolint:gosec // a handful
+		ts = append(ts, isakmp.Transform{Number: uint8(i + 1), ID: uint8(t.ID), Attributes: o.Attributes()})
 	}
 	return proposalOf(isakmp.Proposal{Number: 1, Protocol: isakmp.ProtocolESP, SPI: spiBytes(spi), Transforms: ts})
 }
@@ -107,7 +107,7 @@ func (c *PeerConfig) choosePhase1(offer isakmp.SA) (phase1Choice, *failure) {
 		for _, t := range p.Transforms {
 			o, err := isakmp.ParsePhase1Offer(t)
 			if err != nil || t.ID != isakmp.TransformKeyIKE {
-				rows = append(rows, unreadable(len(rows), t, err))
+				rows = append(rows, unreadable(t, err))
 				continue
 			}
 			suite, differences := c.comparePhase1(o)
@@ -165,7 +165,7 @@ func (c *PeerConfig) choosePhase2(offer isakmp.SA, nat natState) (phase2Choice, 
 		for _, t := range p.Transforms {
 			o, err := isakmp.ParsePhase2Offer(t)
 			if err != nil {
-				rows = append(rows, unreadable(len(rows), t, err))
+				rows = append(rows, unreadable(t, err))
 				continue
 			}
 			transform, differences := c.comparePhase2(o, nat)
@@ -223,7 +223,7 @@ func smallerLife(theirs uint32, ours time.Duration) time.Duration {
 	return ours
 }
 
-// kilobytes is the smaller of two limits, of which zero is none.
+// smallerVolume is the smaller of two limits in kilobytes, of which zero is none.
 func smallerVolume(a, b uint32) uint32 {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -259,6 +259,5 @@ func responderLifetime(data []byte, phase2 bool) (isakmp.Lifetime, error) {
 
 // keysSuite is the suite in the words of package keys.
 func (t Phase1Transform) keysSuite() keys.Suite {
-	k := keys.Suite{Encryption: t.Encryption, KeyLength: t.bits(), Hash: t.Hash}
-	return k
+	return keys.Suite{Encryption: t.Encryption, KeyLength: t.bits(), Hash: t.Hash}
 }

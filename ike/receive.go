@@ -49,6 +49,8 @@ func (e *Engine) receive(s *step, d Datagram) {
 		p = sa.peer
 	}
 	var f *failure
+	s.rumour = m.h.Exchange != isakmp.QuickMode && (m.h.Exchange != isakmp.Informational || m.h.Flags&isakmp.FlagEncryption == 0)
+	defer func() { s.rumour = false }()
 	switch m.h.Exchange {
 	case isakmp.IdentityProtection:
 		f = e.receiveMainMode(s, p, sa, m)
@@ -165,12 +167,6 @@ func (m *message) check(required, allowed payloadSet) *failure {
 		}
 	}
 	return nil
-}
-
-// isUnknownPayload tells INVALID-PAYLOAD-TYPE from PAYLOAD-MALFORMED.
-func isUnknownPayload(err error) bool {
-	var unknown *isakmp.UnknownPayloadError
-	return errors.As(err, &unknown)
 }
 
 // dhResult is what a Diffie-Hellman job returns.

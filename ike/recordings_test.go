@@ -230,15 +230,15 @@ func (r *replay) collect() {
 		case m.Exchange == "main" && has("SA"):
 			add(valueCookie, m.ResponderCookie)
 		case m.Exchange == "main" && has("KE"):
-			initiator := bytes.Equal(payload(m, "NONCE"), p1.NonceI)
-			add(valueNonce, payload(m, "NONCE"))
+			initiator := bytes.Equal(nonceOf(m), p1.NonceI)
+			add(valueNonce, nonceOf(m))
 			r.exponent(initiator, p1.PrivateI, p1.PrivateR, p1.PublicI, p1.PublicR, p1.Shared, add)
 		case m.Exchange == "quick" && has("SA"):
-			initiator := bytes.Equal(payload(m, "NONCE"), p2.NonceI)
+			initiator := bytes.Equal(nonceOf(m), p2.NonceI)
 			if initiator {
 				add(valueQuickID, m.MessageID)
 			}
-			add(valueNonce, payload(m, "NONCE"))
+			add(valueNonce, nonceOf(m))
 			for _, p := range m.Payloads {
 				if p.Type == "SA" && len(p.Proposals) > 0 {
 					add(valueSPI, p.Proposals[0].SPI)
@@ -258,9 +258,9 @@ func (r *replay) collect() {
 	}
 }
 
-func payload(m recordings.Message, t string) []byte {
+func nonceOf(m recordings.Message) []byte {
 	for _, p := range m.Payloads {
-		if p.Type == t {
+		if p.Type == "NONCE" {
 			return p.Data
 		}
 	}

@@ -217,7 +217,7 @@ func appendTimes(b []byte, ts ...time.Time) []byte {
 	for _, t := range ts {
 		var ns uint64
 		if !t.IsZero() {
-			ns = uint64(t.UnixNano()) //nolint:gosec // read back as int64
+			ns = uint64(t.UnixNano())
 		}
 		b = binary.BigEndian.AppendUint64(b, ns)
 	}

@@ -161,7 +161,7 @@ func TestManyPeers(t *testing.T) {
 	for now.Before(testStart.Add(4 * time.Second)) {
 		now = e.Deadline()
 		for _, o := range find[Send](e.Step(now, Tick{}, nil)) {
-			if exchange, _ := exchangeOf(o.Payload); exchange == isakmp.IdentityProtection {
+			if exchange := exchangeOf(o.Payload); exchange == isakmp.IdentityProtection {
 				begun++
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -148,9 +149,7 @@ func (r *simRouter) crash(seed byte) {
 	r.engine = New(seeded(seed), EngineOptions{})
 	kept := r.outbound
 	r.inbound, r.outbound = map[uint32]ChildSA{}, map[uint32]ChildSA{}
-	for spi, sa := range kept {
-		r.outbound[spi] = sa // counters in the state file
-	}
+	maps.Copy(r.outbound, kept) // the counters are in the state file
 	if r.blob != nil {
 		r.step(r.w.Now(), Restore{r.blob})
 	}
