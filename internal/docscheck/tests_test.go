@@ -19,7 +19,7 @@ import (
 type testTree struct {
 	functions map[string]bool // "dataplane/esp.TestTrailers"
 	names     map[string]bool // "TestTrailers"
-	parts     map[string]bool // "ospf.TestScenarios/10.5-mask-ignored": what could name a subtest, by package
+	parts     map[string]bool // "ospf 10.5-mask-ignored": what could name a subtest, files of testdata and texts in tests
 }
 
 func readTests(t *testing.T) testTree {
@@ -44,8 +44,6 @@ func readTests(t *testing.T) testTree {
 		switch dir, below, inTestdata := strings.Cut(pkg, "/testdata"); {
 		case inTestdata && (below == "" || below[0] == '/'):
 			tree.parts[dir+" "+strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))] = true
-		case strings.HasPrefix(pkg, "testdata/"): // the recordings, which several packages replay
-			tree.parts["* "+strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))] = true
 		case strings.HasSuffix(e.Name(), "_test.go"):
 			return tree.readFile(path, pkg)
 		}
@@ -91,7 +89,7 @@ func (tree testTree) find(word string) string {
 	switch {
 	case !tree.functions[pkg+"."+function]:
 		return fmt.Sprintf("there is no test %s", word)
-	case sub != "" && !tree.parts[pkg+" "+sub] && !tree.parts["* "+sub]:
+	case sub != "" && !tree.parts[pkg+" "+sub]:
 		return fmt.Sprintf("nothing in %s looks like the subtest %q", pkg, sub)
 	}
 	return ""
