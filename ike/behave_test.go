@@ -2,8 +2,10 @@ package ike
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -543,5 +545,98 @@ func TestNoIDs(t *testing.T) {
 	}
 	if sent != 2 {
 		t.Errorf("we sent %d ids, want IDci and IDcr", sent)
+	}
+}
+
+// TestResponderLifetime: in an informational message it lowers the timer of the SA that it names, ISAKMP or ESP, and never
+// ends one (screenos-facts.md, 1 "Lifetime negotiation").
+func TestResponderLifetime(t *testing.T) {
+	t.Parallel()
+	a, b := testPair()
+	bn := newBench(t, a, b)
+	bn.up()
+	sa, p := bn.engines[1].peers[0].current(), bn.engines[0].peers[0]
+	tell := func(protocol uint8, spi, data []byte) {
+		m := sa.notification(&step{e: bn.engines[1]}, isakmp.Notification{DOI: 1, Protocol: protocol, SPI: spi, Type: isakmp.ResponderLifetime, Data: data})
+		bn.do(0, Datagram{Local: sa.remote, Remote: sa.local, Payload: m})
+	}
+	tell(isakmp.ProtocolISAKMP, sa.cookieBytes(), []byte{0x80, 11, 0, 1, 0, 12, 0, 4, 0, 0, 0x0e, 0x10}) // 3600 s
+	tell(isakmp.ProtocolESP, spiBytes(p.out.outSA.SPI), []byte{0x80, 1, 0, 1, 0x80, 2, 0x02, 0x58})      // 600 s
+	tell(isakmp.ProtocolESP, spiBytes(p.out.outSA.SPI), []byte{0x80, 1, 0, 1, 0x80, 2, 0, 1})            // 1 s: has passed
+	tell(isakmp.ProtocolESP, spiBytes(p.out.outSA.SPI), []byte{0x80, 1, 0})                              // cut short
+	if got := p.current().hard.Sub(p.current().since); got != time.Hour {
+		t.Errorf("ISAKMP lifetime %s, want 1h", got)
+	}
+	if got := p.out.in.Hard.Sub(p.out.in.Created); got != 10*time.Minute {
+		t.Errorf("ESP lifetime %s, want 10m", got)
+	}
+	bn.run(time.Hour)
+	bn.agree()
+}
+
+// TestStaleComputed: a result that comes after its exchange has ended is counted and changes nothing; one of another
+// type ends the exchange, not the engine.
+func TestStaleComputed(t *testing.T) {
+	t.Parallel()
+	a, b := testPair()
+	bn := newBench(t, a, b)
+	bn.do(0, Computed{ID: 99, Result: dhResult{}})
+	if n := bn.engines[0].Counters()[EventStaleComputed]; n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	e := bn.engines[1]
+	offer := a.offerPhase1()
+	h := isakmp.Header{InitiatorCookie: isakmp.Cookie{1}, Version: isakmp.Version1, Exchange: isakmp.IdentityProtection}
+	local, remote := netip.MustParseAddrPort("192.0.2.2:500"), netip.MustParseAddrPort("192.0.2.1:500")
+	out := find[Send](e.Step(bn.now, Datagram{local, remote, h.Message(isakmp.Payload{Type: isakmp.PayloadSA, Body: offer.Append(nil)})}, nil))
+	copy(h.ResponderCookie[:], out[0].Payload[8:16])
+	ke := isakmp.Payload{Type: isakmp.PayloadKE, Body: make([]byte, 128)} // the public value 0
+	message3 := h.Message(ke, isakmp.Payload{Type: isakmp.PayloadNonce, Body: make([]byte, 16)})
+	jobs := find[Compute](e.Step(bn.now, Datagram{local, remote, message3}, nil))
+	e.Step(bn.now, Computed{jobs[0].ID, jobs[0].Job()}, nil)
+	if n := e.Counters()[EventBadPublicValue]; n != 1 {
+		t.Errorf("the public value 0: %v", e.Counters())
+	}
+	jobs = find[Compute](e.Step(bn.now, Datagram{local, remote, message3}, nil))
+	e.Step(bn.now, Computed{jobs[0].ID, "nonsense"}, nil)
+	if n := e.Counters()[EventBadPublicValue]; n != 2 {
+		t.Errorf("a result of another type: %v", e.Counters())
+	}
+	bn.run(10 * time.Second)
+	bn.agree()
+}
+
+// TestStrings: every input and output says what it is, and none of them shows a key.
+func TestStrings(t *testing.T) {
+	t.Parallel()
+	a, b := testPair()
+	bn := newBench(t, a, b)
+	bn.up()
+	bn.do(0, Terminate{})
+	secrets := []string{string(a.PSK)}
+	for _, o := range find[UseOutbound](bn.log[0]) {
+		secrets = append(secrets, string(o.SA.EncKey), fmt.Sprintf("%x", []byte(o.SA.EncKey)))
+	}
+	var all []fmt.Stringer
+	for _, o := range bn.log[0] {
+		s, ok := o.(fmt.Stringer)
+		if !ok {
+			t.Fatalf("%T has no String", o)
+		}
+		all = append(all, s)
+	}
+	addr := netip.MustParseAddrPort("192.0.2.1:500")
+	all = append(all, Configure{}, Datagram{addr, addr, []byte("x")}, Datagram{addr, addr, bn.wire[0].Payload}, Acquire{"a-b"}, Traffic{Peer: "a-b"},
+		RemoteMoved{"a-b", addr}, Computed{ID: 1}, Restore{}, Terminate{}, Tick{}, NATKeepalive{addr, addr}, MoveRemote{"a-b", addr})
+	for _, s := range all {
+		text := s.String() + fmt.Sprintf("%v", s)
+		if len(text) < 6 {
+			t.Errorf("%T says %q", s, text)
+		}
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("%T shows a key: %q", s, text)
+			}
+		}
 	}
 }

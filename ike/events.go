@@ -75,8 +75,6 @@ type failure struct {
 	trouble  bool // becomes the reason in the peer's state
 }
 
-func (f *failure) Error() string { return string(f.name) + ": " + f.text }
-
 // drop is a failure that is only counted.
 func drop(name EventName, format string, args ...any) *failure {
 	return &failure{name: name, text: fmt.Sprintf(format, args...)}

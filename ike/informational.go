@@ -160,16 +160,33 @@ func (sa *isakmpSA) notified(s *step, m *message, n isakmp.Notification) {
 		p.rememberNHTB(s, n.Data)
 	case n.Type == isakmp.ReplayStatus:
 	case n.Type == isakmp.ResponderLifetime:
-		if l, err := responderLifetime(n.Data, false); err == nil && l.Seconds != 0 && n.Protocol == isakmp.ProtocolISAKMP && sa.hard.After(s.now) {
-			if life := smallerLife(l.Seconds, sa.hard.Sub(sa.since)); sa.since.Add(life).After(s.now) {
-				sa.setLife(life)
-				p.unsaved = true
-			}
-		}
+		sa.lowerLife(s, n)
 	case n.Type.IsError():
 		sa.refused(s, m, n)
 	default:
 		s.event(p, m.remote, EventUnknownNotification, Debug, "%s in an informational message", n.Type)
+	}
+}
+
+// lowerLife shortens our timer of the SA that a RESPONDER-LIFETIME names, never to the past.
+func (sa *isakmpSA) lowerLife(s *step, n isakmp.Notification) {
+	p := sa.peer
+	l, err := responderLifetime(n.Data, n.Protocol == isakmp.ProtocolESP)
+	if err != nil || l.Seconds == 0 {
+		return
+	}
+	if life := smallerLife(l.Seconds, sa.hard.Sub(sa.since)); n.Protocol == isakmp.ProtocolISAKMP && sa.since.Add(life).After(s.now) {
+		sa.setLife(life)
+		p.unsaved = true
+	}
+	for _, c := range p.pairs {
+		if n.Protocol == isakmp.ProtocolESP && len(n.SPI) == 4 && be32(n.SPI) == c.outSA.SPI {
+			life := smallerLife(l.Seconds, c.in.Hard.Sub(c.in.Created))
+			if c.in.Created.Add(life).After(s.now) {
+				c.setLife(isakmp.Lifetime{Seconds: seconds(life), Kilobytes: smallerVolume(c.kilobytes, l.Kilobytes)})
+				p.unsaved = true
+			}
+		}
 	}
 }
 
