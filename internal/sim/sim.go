@@ -139,7 +139,7 @@ func (w *World) Run(d time.Duration) error {
 func (w *World) RunUntil(d time.Duration, done func() bool) (reached bool, err error) {
 	end := w.now.Add(d)
 	for len(w.queue) > 0 && !w.queue[0].at.After(end) {
-		ev := heap.Pop(&w.queue).(event) //nolint:errcheck // only events are pushed
+		ev := heap.Pop(&w.queue).(event)
 		e := w.nodes[ev.to]
 		if e == nil || ev.tick && ev.generation != e.generation {
 			continue
@@ -201,7 +201,7 @@ func (h events) Less(i, j int) bool {
 func (h events) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
 // Push and Pop are for package heap.
-func (h *events) Push(x any) { *h = append(*h, x.(event)) } //nolint:errcheck // only events are pushed
+func (h *events) Push(x any) { *h = append(*h, x.(event)) }
 
 // Pop removes the last event.
 func (h *events) Pop() any {
