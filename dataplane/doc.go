@@ -14,9 +14,10 @@
 // returned, no worker uses what it removed, so an SA's counters may be given to another. Handlers are
 // called without a lock held. Every packet that is not forwarded is counted by reason.
 //
-// TTL: the kernel has counted its hop, so TUN to tunnel does not; tunnel to tunnel does. Packets
-// without an SA wait, at most 16 a tunnel: nothing leaves in clear.
+// TTL: the kernel has counted its hop, so TUN to tunnel does not; tunnel to tunnel does. DSCP goes
+// to the delivery and the outer header, ECN to the delivery header and back. Packets without an SA
+// wait, at most 16 a tunnel: nothing leaves in clear.
 //
 // Read dataplane.go, view.go, engine.go, worker.go, outbound.go, inbound.go, control.go, drops.go.
-// Follows RFC 2784, 2890, 4303, 3948, 1812, 1191, 6040; deviations are those of the packages below.
+// Follows RFC 2784, 2890, 4301, 4303, 3948, 1812, 1191, 6040; deviations are those of the packages below.
 package dataplane

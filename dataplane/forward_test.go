@@ -125,6 +125,34 @@ func (n *network) joinAlone(a, b *site, l link) joint {
 	return j
 }
 
+// RFC 4301, 5.1.2.1: the outer header has the DSCP of what is inside, in either mode, and what is ours
+// has that of its class. ECN stays inside (RFC 6040, 4.3).
+func TestOuterTOS(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []esp.Mode{esp.Tunnel, esp.Transport} {
+		bubble(t, func(t *testing.T, n *network) {
+			a, b := n.site(1), &site{n: n, index: 2}
+			j := n.joinAlone(a, b, link{mode: mode})
+			for _, tos := range []uint8{0, 0xb8, 0xbb, 0x02} {
+				p := udp(a.lan(9), b.lan(9), "")
+				mustHeader(t, p).SetTOS(tos)
+				a.send(p)
+			}
+			wires := n.sent()
+			if err := a.Inject(j.id, ospfPacket(a.tunnelAddr(b), netip.MustParseAddr("224.0.0.5"), 44)); err != nil {
+				t.Fatal(err)
+			}
+			var got []uint8
+			for _, w := range append(wires, n.sent()...) {
+				got = append(got, w.TOS)
+			}
+			if want := []uint8{0, 0xb8, 0xb8, 0, 0xc0}; !slices.Equal(got, want) {
+				t.Errorf("%v mode: outer TOS % x, want % x", mode, got, want)
+			}
+		})
+	}
+}
+
 func TestReplayIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, udpEncap := range []bool{false, true} {

@@ -43,7 +43,7 @@ func newNetwork(t *testing.T) *network {
 		if n.lose != nil && n.lose(w) {
 			return false
 		}
-		n.wire = append(n.wire, underlay.Wire{UDP: w.UDP, Src: w.Src, Dst: w.Dst, Payload: bytes.Clone(w.Payload)})
+		n.wire = append(n.wire, underlay.Wire{UDP: w.UDP, TOS: w.TOS, Src: w.Src, Dst: w.Dst, Payload: bytes.Clone(w.Payload)})
 		return true
 	})
 	return n

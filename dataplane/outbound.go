@@ -189,7 +189,7 @@ func (o *owner) number(v *view, now time.Time, out []outgoing) {
 
 // encapsulate puts GRE and, in tunnel mode, the delivery header in front of a packet.
 func (t *tunnel) encapsulate(sa *esp.SA, o *outgoing) esp.Job {
-	j := esp.Job{SA: sa, NextHeader: esp.NextHeaderIPv4}
+	j := esp.Job{SA: sa, NextHeader: esp.NextHeaderIPv4, TOS: gre.OuterTOS(o.buf[o.start+1])}
 	start := o.start
 	switch {
 	case o.delivery && sa.Mode() == esp.Transport:

@@ -39,6 +39,8 @@ type Job struct {
 	Pkt []byte
 	// NextHeader says what the payload is: 4 an IPv4 packet (tunnel mode), 47 GRE (transport mode).
 	NextHeader uint8
+	// TOS, to seal, is that of the outer header; Seal only hands it on.
+	TOS uint8
 	// Dst, to seal, is where the sealed packet goes, if not nil: its capacity counts, and it must not
 	// overlap Pkt. So equal-sized packets can be laid side by side in one buffer.
 	Dst []byte
@@ -62,6 +64,7 @@ var (
 type Sealed struct {
 	sa  *SA
 	pkt []byte
+	tos uint8
 }
 
 // Bytes is the ESP packet from SPI to ICV. It lies in the job's memory.
@@ -69,6 +72,9 @@ func (s Sealed) Bytes() []byte { return s.pkt }
 
 // SA is the SA that sealed it.
 func (s Sealed) SA() *SA { return s.sa }
+
+// TOS is that of the outer header: what the job asked for.
+func (s Sealed) TOS() uint8 { return s.tos }
 
 // Header reads SPI and sequence number of an ESP packet, to find its SA. ok is false for a packet
 // that is too short to have them.
@@ -87,7 +93,7 @@ func Seal(jobs []Job, out []Sealed) []Sealed {
 	}
 	for i := range jobs {
 		if j := &jobs[i]; j.Err == nil {
-			out = append(out, Sealed{j.SA, j.Pkt})
+			out = append(out, Sealed{j.SA, j.Pkt, j.TOS})
 		}
 	}
 	return out

@@ -12,6 +12,11 @@ const (
 // uniform model, RFC 6040's normal mode), as OpenBSD does.
 func DeliveryTOS(inner uint8) uint8 { return inner }
 
+// OuterTOS is the TOS of the packet that carries ESP: the DSCP of what is inside, so that the network on
+// the way can tell OSPF and voice from the rest (RFC 4301, 5.1.2.1). Its ECN field is that of RFC 6040's
+// compatibility mode, not capable: UDP sockets do not tell the receiver of a mark.
+func OuterTOS(inner uint8) uint8 { return inner &^ ecnMask }
+
 // PayloadTOS is the TOS of a payload that leaves the tunnel: its own DSCP, and of ECN what RFC 6040,
 // 4.2 combines. ok is false for a packet to be dropped: congestion was marked on the way of a
 // payload that does not understand marks.

@@ -14,6 +14,7 @@ const memoryDepth = 1024
 // A Wire is a packet on a Hub.
 type Wire struct {
 	UDP      bool // else IP protocol 50, with ports 0
+	TOS      uint8
 	Src, Dst netip.AddrPort
 	Payload  []byte // of UDP or of IP; valid during the filter's call only
 }
@@ -96,7 +97,7 @@ func (m *Memory) Send(ps []esp.Sealed) (n int, err error) {
 	defer m.sending.Unlock()
 	for _, p := range ps {
 		dst := p.SA().Dst()
-		m.scratch = Wire{UDP: dst.Port() != 0, Src: netip.AddrPortFrom(m.local, p.SA().Src().Port()), Dst: dst, Payload: p.Bytes()}
+		m.scratch = Wire{UDP: dst.Port() != 0, TOS: p.TOS(), Src: netip.AddrPortFrom(m.local, p.SA().Src().Port()), Dst: dst, Payload: p.Bytes()}
 		m.hub.send(&m.scratch)
 	}
 	return len(ps), nil
@@ -125,7 +126,7 @@ func (m *Memory) put(w *Wire) {
 		return
 	}
 	slot := &m.ring[(m.first+m.filled)%memoryDepth]
-	*slot = Wire{w.UDP, w.Src, w.Dst, append(slot.Payload[:0], w.Payload...)}
+	*slot = Wire{w.UDP, w.TOS, w.Src, w.Dst, append(slot.Payload[:0], w.Payload...)}
 	m.filled++
 	m.changed.Signal()
 }

@@ -205,10 +205,7 @@ func (s *Sockets) sendControl(which int, remote netip.AddrPort, b []byte) error 
 		return fmt.Errorf("underlay: remote address is %v, want IPv4", remote)
 	}
 	oob := make([]byte, unix.CmsgSpace(4))
-	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(oob))) //nolint:gosec // G103: a control message header is laid out by the system
-	h.Level, h.Type = unix.IPPROTO_IP, unix.IP_TOS
-	h.SetLen(unix.CmsgLen(4))
-	binary.NativeEndian.PutUint32(oob[unix.CmsgLen(0):], tosControl)
+	putTOS(oob, tosControl)
 	to := &unix.SockaddrInet4{Port: int(remote.Port()), Addr: remote.Addr().As4()}
 	conn, err := s.files[which].SyscallConn()
 	if err != nil {
@@ -220,6 +217,15 @@ func (s *Sockets) sendControl(which int, remote netip.AddrPort, b []byte) error 
 		return !errors.Is(sendErr, unix.EAGAIN)
 	})
 	return errors.Join(err, os.NewSyscallError("sendmsg", sendErr))
+}
+
+// putTOS makes b, unix.CmsgSpace(4) bytes, the control message that sets a packet's TOS.
+func putTOS(b []byte, tos uint8) {
+	_ = b[unix.CmsgLen(4)-1]
+	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(b))) //nolint:gosec // G103: a control message header is laid out by the system
+	h.Level, h.Type = unix.IPPROTO_IP, unix.IP_TOS
+	h.SetLen(unix.CmsgLen(4))
+	binary.NativeEndian.PutUint32(b[unix.CmsgLen(0):], uint32(tos))
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -289,14 +295,33 @@ func (r *receiver) receive(ps []Packet) (int, error) {
 }
 
 // A sender writes batches to one socket.
-type sender struct{ *batch }
+type sender struct {
+	*batch
+	tos [256][]byte // control messages by TOS, made when one is first used; the socket's own is 0
+}
 
 func newSender(conn syscall.RawConn) *sender {
-	s := &sender{newBatch(conn, unix.SYS_SENDMMSG)}
+	s := &sender{batch: newBatch(conn, unix.SYS_SENDMMSG)}
 	for i := range s.msgs {
 		s.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet4
 	}
 	return s
+}
+
+// setTOS makes message i of the batch leave with that TOS.
+func (s *sender) setTOS(i int, tos uint8) {
+	h := &s.msgs[i].hdr
+	h.Control = nil
+	h.SetControllen(0)
+	if tos == 0 {
+		return
+	}
+	if s.tos[tos] == nil {
+		s.tos[tos] = make([]byte, unix.CmsgSpace(4))
+		putTOS(s.tos[tos], tos)
+	}
+	h.Control = &s.tos[tos][0]
+	h.SetControllen(len(s.tos[tos]))
 }
 
 func (s *sender) send(ps []esp.Sealed) (n int, err error) {
@@ -307,6 +332,7 @@ func (s *sender) send(ps []esp.Sealed) (n int, err error) {
 		name := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: dst.Addr().As4()}
 		binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&name.Port))[:], dst.Port()) //nolint:gosec // G103: the field is in network order
 		s.names[i] = name
+		s.setTOS(i, p.TOS())
 	}
 	s.from, s.to = 0, len(ps)
 	for s.from < s.to {

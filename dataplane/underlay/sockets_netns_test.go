@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -107,6 +108,62 @@ func TestSocketsSendBatchesInOrder(t *testing.T) {
 	}
 }
 
+// Each packet of a batch has its own TOS (RFC 4301, 5.1.2.1), by either socket; the next batch does
+// not inherit it.
+func TestSocketsSetTOS(t *testing.T) {
+	a, b := pair(t)
+	for port, i := range map[uint16]int{0: rawSocket, NATPort: natSocket} {
+		conn, err := b.files[i].SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []uint8{0xb8, 0, 0xc0, 0x28, 0, 0}
+		var out []esp.Sealed
+		for _, tos := range want {
+			out = append(out, sealedTOS(t, netip.AddrPortFrom(localA, port), netip.AddrPortFrom(localB, port), "payload", tos)...)
+		}
+		for _, batch := range [][]esp.Sealed{out[:4], out[4:]} {
+			if n, err := a.Send(batch); n != len(batch) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		var got []uint8
+		for range want {
+			got = append(got, receiveTOS(t, conn))
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("port %d: TOS % x, want % x", port, got, want)
+		}
+	}
+}
+
+// receiveTOS waits for a packet and returns the TOS that the kernel reports with it.
+func receiveTOS(t *testing.T, conn syscall.RawConn) uint8 {
+	t.Helper()
+	oob := make([]byte, 128)
+	var n int
+	var err error
+	if e := conn.Read(func(fd uintptr) bool {
+		_, n, _, _, err = unix.Recvmsg(int(fd), make([]byte, 2048), oob, 0)
+		return !errors.Is(err, unix.EAGAIN)
+	}); e != nil || err != nil {
+		t.Fatal(e, err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil || len(messages) != 1 || messages[0].Header.Type != unix.IP_TOS {
+		t.Fatalf("control messages %v, %v", messages, err)
+	}
+	return messages[0].Data[0]
+}
+
 func TestSocketsFragmentTheOuterPacket(t *testing.T) {
 	a, b := pair(t)
 	lo, err := netlink.LinkByName("lo")
@@ -158,7 +215,7 @@ func TestCloseEndsReceive(t *testing.T) {
 
 func TestSocketsDoNotAllocate(t *testing.T) {
 	a, b := pair(t)
-	out := sealed(t, netip.AddrPortFrom(localA, 0), netip.AddrPortFrom(localB, 0), "payload")
+	out := sealedTOS(t, netip.AddrPortFrom(localA, 0), netip.AddrPortFrom(localB, 0), "payload", 0xc0)
 	ps := []Packet{{Buf: make([]byte, BufferSize)}}
 	move := func() {
 		if n, err := a.Send(out); n != 1 {

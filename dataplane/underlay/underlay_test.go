@@ -16,6 +16,11 @@ var (
 // sealed returns one packet of a fresh null-cipher SA between two addresses.
 func sealed(t testing.TB, src, dst netip.AddrPort, payload string) []esp.Sealed {
 	t.Helper()
+	return sealedTOS(t, src, dst, payload, 0)
+}
+
+func sealedTOS(t testing.TB, src, dst netip.AddrPort, payload string, tos uint8) []esp.Sealed {
+	t.Helper()
 	sa, err := esp.NewOutbound(esp.Params{
 		SPI: 0x1000, Cipher: esp.NullCipher, Auth: esp.HMACSHA1, AuthKey: make([]byte, 20),
 		Mode: esp.Tunnel, Src: src, Dst: dst,
@@ -28,7 +33,7 @@ func sealed(t testing.TB, src, dst netip.AddrPort, payload string) []esp.Sealed 
 		t.Fatal(err)
 	}
 	buf := make([]byte, esp.HeadRoom, 200)
-	out := esp.Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: append(buf, payload...), NextHeader: 4}}, nil)
+	out := esp.Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: append(buf, payload...), NextHeader: 4, TOS: tos}}, nil)
 	if len(out) != 1 {
 		t.Fatal("Seal failed")
 	}
