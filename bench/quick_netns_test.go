@@ -80,8 +80,8 @@ func killed(t *testing.T, binary string) (children []string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait() //nolint:errcheck // it was killed
-	defer cmd.Process.Kill()
+	defer cmd.Wait()         //nolint:errcheck // it was killed
+	defer cmd.Process.Kill() //nolint:errcheck // it may have ended
 	eventually(t, "the routers and iperf3 run", func() bool {
 		sockets, err := filepath.Glob(filepath.Join(runDir, "*", "*.sock"))
 		if err != nil {
