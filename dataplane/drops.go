@@ -17,6 +17,7 @@ const (
 	dropTooBig                      // larger than the tunnel, with DF; an ICMP error is sent if allowed
 	dropTunRead                     // the TUN device reported an error
 	dropTunWrite                    // the TUN device refused packets; counts calls
+	dropReceive                     // an outer socket reported an error
 	dropOuter                       // outer packet too short to be anything
 	dropNATKeepalive                // not a loss: RFC 3948, 2.3 wants them ignored
 	dropUnknownSPI                  // no such inbound SA
@@ -50,7 +51,7 @@ const (
 var reasonNames = [reasonCount]string{
 	dropMalformed: "malformed", dropNoRoute: "no_route", dropHostLoop: "host_loop", dropNoTunnel: "no_tunnel",
 	dropNoSA: "no_sa", dropSequence: "sequence_exhausted", dropSeal: "seal", dropSend: "send", dropTooBig: "too_big",
-	dropTunRead: "tun_read", dropTunWrite: "tun_write", dropOuter: "outer_malformed", dropNATKeepalive: "nat_keepalive",
+	dropTunRead: "tun_read", dropTunWrite: "tun_write", dropReceive: "receive", dropOuter: "outer_malformed", dropNATKeepalive: "nat_keepalive",
 	dropUnknownSPI: "unknown_spi", dropEncapsulation: "encapsulation", dropOuterAddress: "outer_address",
 	dropReplay: "replay", dropAuth: "auth", dropESPFormat: "esp_format", dropDummy: "dummy",
 	dropNextHeader: "next_header", dropInner: "inner_malformed", dropSelector: "selector",

@@ -18,7 +18,7 @@ import (
 const (
 	// batchSize is how many packets are received at once.
 	batchSize = 128
-	// maxReadErrors is how many errors in a row a TUN queue may report before the engine gives up.
+	// maxReadErrors is how many errors in a row a TUN queue or socket may report before the engine gives up.
 	maxReadErrors = 100
 )
 
@@ -134,15 +134,24 @@ func (e *Engine) receive(i int) error {
 	for j := range ps {
 		ps[j].Buf = make([]byte, underlay.BufferSize)
 	}
-	for {
+	for failures := 0; failures < maxReadErrors; {
 		n, err := e.underlay.Receive(i, ps)
-		if err != nil {
+		switch {
+		case err == nil:
+			failures = 0
+		case errors.Is(err, os.ErrClosed):
 			return err
+		default: // such as no memory just now
+			failures++
+			e.drops.add(dropReceive)
+			e.warn("receiving from the peers failed", err)
+			continue
 		}
 		w.begin()
 		w.fromPeers(&e.receiving[i], ps[:n])
 		w.finish()
 	}
+	return fmt.Errorf("%d errors in a row", maxReadErrors)
 }
 
 // warn logs an error of the system at most once a second.
