@@ -47,3 +47,19 @@ func TestKeepaliveAnswered(t *testing.T) {
 		k.Heard()
 	}
 }
+
+// A timer that comes a little early or late does not change the rate.
+func TestKeepaliveRate(t *testing.T) {
+	t.Parallel()
+	k := Keepalive{Interval: time.Second, Count: 3}
+	sent := 0
+	for i := range 60 {
+		now := time.Unix(1000+int64(i), 0).Add(time.Duration(i%3) * -2 * time.Millisecond)
+		if send, _ := k.Tick(now); send {
+			sent++
+		}
+	}
+	if sent != 60 {
+		t.Errorf("%d keepalives in 60 turns, want 60", sent)
+	}
+}
