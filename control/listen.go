@@ -36,6 +36,9 @@ func Sockets(dir string) []string {
 // dialTimeout bounds the question whether somebody listens on a socket that is already there.
 const dialTimeout = 2 * time.Second
 
+// ErrInUse means that a router answers on the socket already.
+var ErrInUse = errors.New("a meshrouter already answers there: stop it, or choose another path with --socket")
+
 // Listen makes the socket with mode 0600, and its directory with mode 0700 if it is missing. It
 // replaces a socket that nobody answers on, and refuses one that is in use or is another kind of
 // file. Closing the listener removes the socket.
@@ -91,7 +94,7 @@ func vacant(path string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close()
-		return fmt.Errorf("control socket: a meshrouter already answers on %s: stop it, or choose another path with --socket", path)
+		return fmt.Errorf("control socket %s: %w", path, ErrInUse)
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil

@@ -27,14 +27,15 @@ func (b *keepaliveBoard) tick(now time.Time) {
 	defer b.mu.Unlock()
 	for _, l := range b.r.plan.Load().order {
 		if l.Keepalive.Interval == 0 || b.r.peer(l.Link).state != ike.PeerUp {
-			delete(b.watches, l.Link)
+			b.forget(l.Link)
 			continue
 		}
 		w := b.watches[l.Link]
 		if w == nil {
-			w = &liveness.Keepalive{Interval: l.Keepalive.Interval, Count: l.Keepalive.Count}
+			w = new(liveness.Keepalive)
 			b.watches[l.Link] = w
 		}
+		w.Interval, w.Count = l.Keepalive.Interval, l.Keepalive.Count // a reload may have changed them
 		send, lost := w.Tick(now)
 		if lost {
 			b.r.log.Warn("GRE keepalives do not come back", slog.String("link", l.Link), slog.Int("count", l.Keepalive.Count))
@@ -47,6 +48,14 @@ func (b *keepaliveBoard) tick(now time.Time) {
 			}
 		}
 	}
+}
+
+// forget ends the watch over a link. If keepalives had taken it down, its SAs alone count from here on.
+func (b *keepaliveBoard) forget(link string) {
+	if w := b.watches[link]; w != nil && w.Lost() && b.r.peer(link).state == ike.PeerUp {
+		b.r.ospf.Post(ospf.InterfaceUp{Interface: link})
+	}
+	delete(b.watches, link)
 }
 
 // heard takes a keepalive that came back.

@@ -35,6 +35,12 @@ func openKernel(tun string) (*kernel, error) {
 	return &kernel{dev: dev}, nil
 }
 
+// hasDevice reports whether a device of that name exists.
+func hasDevice(name string) bool {
+	_, err := netlink.LinkByName(name)
+	return err == nil
+}
+
 // setup gives the device its MTU and exactly these addresses, and takes it up.
 func (k *kernel) setup(addrs []netip.Addr, mtu int) error {
 	k.mu.Lock()

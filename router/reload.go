@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"log/slog"
 
 	"meshrouter/dataplane"
@@ -11,7 +12,7 @@ import (
 
 // reload reads the mesh file again and applies what is different. A file with errors, or a change
 // that needs a restart, changes nothing.
-func (r *Router) reload() {
+func (r *Router) reload(ctx context.Context) {
 	old := r.plan.Load()
 	inv, err := mesh.LoadSite(r.opts.MeshFile, r.opts.Site)
 	if err != nil {
@@ -26,7 +27,10 @@ func (r *Router) reload() {
 	added, changed, removed := p.compare(old)
 	r.log.Info("reload", slog.Any("added", added), slog.Any("changed", changed), slog.Any("removed", removed),
 		slog.Int("kept", len(p.order)-len(added)-len(changed)))
-	r.apply(old, p)
+	// On the IKE loop, so that no SA is installed or removed by the old plan in the middle.
+	if err := r.ike.Call(ctx, func() { r.apply(old, p) }); err != nil {
+		r.problem("reload", err)
+	}
 }
 
 // compare lists the links that a plan adds, changes and removes.
@@ -47,7 +51,8 @@ func (p *plan) compare(old *plan) (added, changed, removed []string) {
 	return added, changed, removed
 }
 
-// apply makes the plan the one in force: additions first, then changes, then removals.
+// apply makes the plan the one in force: additions first, then changes, then removals. It runs on the IKE
+// loop, which takes up its own part next.
 func (r *Router) apply(old, p *plan) {
 	both := append(old.addresses(), p.addresses()...)
 	if err := r.kernel.setup(both, p.deviceMTU()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,9 +56,21 @@ const (
 	Leave                // SIGUSR2: exit, but leave SAs, device and routes for the next process
 )
 
+// A FlagError is the value of a flag that cannot be used. Nothing was changed on the machine.
+type FlagError struct {
+	Flag string // "--state"
+	Err  error
+}
+
+func (e *FlagError) Error() string { return e.Flag + ": " + e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *FlagError) Unwrap() error { return e.Err }
+
 // Router is one running site.
 type Router struct {
 	opts    Options
+	given   struct{ socket, state bool } // by a flag
 	log     *slog.Logger
 	limited *limitedLogger
 	started time.Time
@@ -103,6 +117,8 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	var given struct{ socket, state bool }
+	given.socket, given.state = opts.Socket != "", opts.State != ""
 	if opts.Socket == "" {
 		opts.Socket = control.SocketPath(opts.Site)
 	}
@@ -111,7 +127,7 @@ func Run(ctx context.Context, opts Options) error {
 			return err
 		}
 	}
-	r := &Router{opts: opts, log: opts.Logger.With(slog.String("site", opts.Site)), started: time.Now(), peers: map[string]peerState{}}
+	r := &Router{opts: opts, given: given, log: opts.Logger.With(slog.String("site", opts.Site)), started: time.Now(), peers: map[string]peerState{}}
 	r.limited = &limitedLogger{to: r.log, now: time.Now, kinds: map[string]*limit{}}
 	r.plan.Store(newPlan(inv, opts.Site, nil))
 	return r.run(ctx)
@@ -131,14 +147,18 @@ func statePath(site string) (string, error) {
 func (r *Router) run(ctx context.Context) (err error) {
 	listener, err := control.Listen(r.opts.Socket) // first: it refuses a second router of this site
 	if err != nil {
+		if r.given.socket && !errors.Is(err, control.ErrInUse) {
+			return &FlagError{"--socket", err}
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(listener.Close())) }()
 
-	leave := false // what stays for the next process
 	if err := r.openState(); err != nil {
 		return err
 	}
+	// What stays for the next process: as long as we do not run, what an earlier one has left.
+	leave := r.state.Resumed()
 	defer func() {
 		if leave {
 			err = errors.Join(err, r.state.Close())
@@ -149,21 +169,24 @@ func (r *Router) run(ctx context.Context) (err error) {
 	if r.opts.KeyLog != "" {
 		r.log.Warn("session keys are written to files: whoever reads them reads the traffic", slog.String("directory", r.opts.KeyLog))
 		if r.keys, err = keylog.Open(r.opts.KeyLog); err != nil {
-			return err
+			return &FlagError{"--keylog", err}
 		}
 	}
 	p := r.plan.Load()
-	if r.sockets, err = underlay.Open(p.site.Bind); err != nil {
+	if r.sockets, err = underlay.Open(p.site.Bind); errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Errorf("%w: this host has no such address (%s: is it site %s?)", err, p.site.Source, p.site.Name)
+	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(r.sockets.Close())) }()
 
+	leaveDevice := leave && hasDevice(p.site.TUN)
 	r.device, err = tun.Open(tun.Config{Name: p.site.TUN, MTU: p.deviceMTU(), Backend: r.opts.TUNBackend, Persist: true})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if leave {
+		if leaveDevice {
 			err = errors.Join(err, ignoreClosed(r.device.Close()))
 		} else {
 			err = errors.Join(err, ignoreClosed(r.device.Delete()))
@@ -176,18 +199,42 @@ func (r *Router) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if !leave {
+		if !leaveDevice {
 			err = errors.Join(err, r.kernel.flush())
 		}
 	}()
+	r.replaceDevice(r.device.Name())
 	if err := r.compose(); err != nil {
 		return err
 	}
-	return r.serve(ctx, listener, &leave)
+	err = r.serve(ctx, listener, &leave)
+	leaveDevice = leave
+	return err
+}
+
+// deviceBlob is the place in the state file for the name of the TUN device. No link can be called so.
+const deviceBlob = "/device"
+
+// replaceDevice notes the device, and removes the one of an earlier process that had another name in its
+// mesh file: it would hold on to its routes.
+func (r *Router) replaceDevice(name string) {
+	if old := string(r.state.Blobs()[deviceBlob]); old != "" && old != name {
+		if err := tun.Remove(old); err != nil {
+			r.log.Warn("the device of an earlier process is left", slog.String("device", old), slog.Any("error", err))
+		} else {
+			r.log.Info("removed the device of an earlier process", slog.String("device", old))
+		}
+	}
+	if err := r.state.PutBlob(deviceBlob, []byte(name)); err != nil {
+		r.problem("state", err)
+	}
 }
 
 func (r *Router) openState() (err error) {
 	if r.state, err = state.Open(r.opts.State, state.Options{}); err != nil {
+		if r.given.state && !errors.Is(err, state.ErrInUse) {
+			return &FlagError{"--state", err}
+		}
 		return err
 	}
 	for _, remark := range r.state.Remarks() {
@@ -211,8 +258,7 @@ func (r *Router) compose() error {
 	if err != nil {
 		return err
 	}
-	source, _ := hostAddressIn(p.site.LAN...)
-	if r.routes, err = newRouteBoard(r.dp, r.kernel, source, r.log); err != nil {
+	if r.routes, err = newRouteBoard(r.dp, r.kernel, r.log); err != nil {
 		return err
 	}
 	if len(p.site.LAN) > 0 && forwardingOff() {
@@ -286,7 +332,7 @@ func (r *Router) operate(ctx context.Context) (leave bool) {
 			case s == Leave:
 				return true
 			case s == Reload:
-				r.reload()
+				r.reload(ctx)
 			}
 		}
 	}
@@ -306,10 +352,15 @@ func (r *Router) goodbye() {
 	_ = r.ike.Call(ctx, func() {})
 }
 
+// repairInterval is how often the kernel's routes are compared with ours.
+const repairInterval = 10 * time.Second
+
 // housekeeping reports traffic to IKE, and clears up after an earlier process.
 func (r *Router) housekeeping(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	repair := time.NewTicker(repairInterval)
+	defer repair.Stop()
 	stale := time.NewTimer(r.staleAfter())
 	defer stale.Stop()
 	for {
@@ -319,6 +370,8 @@ func (r *Router) housekeeping(ctx context.Context) error {
 		case now := <-tick.C:
 			r.sas.reportTraffic()
 			r.keepalives.tick(now)
+		case <-repair.C:
+			r.routes.repair()
 		case <-stale.C:
 			r.routes.dropStale()
 		}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"iter"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -19,9 +20,6 @@ type routeBoard struct {
 	dp     *dataplane.Engine
 	kernel *kernel
 	log    *slog.Logger
-	// hostAddress is the source of what the host itself sends into the mesh: its address in the
-	// first LAN, so that the far LAN can answer; invalid: the kernel chooses.
-	hostAddress netip.Addr
 
 	mu     sync.Mutex // guards what follows
 	plan   *plan
@@ -36,12 +34,12 @@ type ospfRoute struct {
 	since time.Time
 }
 
-func newRouteBoard(dp *dataplane.Engine, k *kernel, hostAddress netip.Addr, log *slog.Logger) (*routeBoard, error) {
+func newRouteBoard(dp *dataplane.Engine, k *kernel, log *slog.Logger) (*routeBoard, error) {
 	stale, err := k.installed()
 	if err != nil {
 		return nil, err
 	}
-	return &routeBoard{dp: dp, kernel: k, hostAddress: hostAddress, log: log, static: map[netip.Prefix]fib.Route{}, rib: map[netip.Prefix]ospfRoute{}, stale: stale}, nil
+	return &routeBoard{dp: dp, kernel: k, log: log, static: map[netip.Prefix]fib.Route{}, rib: map[netip.Prefix]ospfRoute{}, stale: stale}, nil
 }
 
 // setPlan publishes the routes of a plan. Routes of OSPF stay; those through tunnels that are gone
@@ -88,13 +86,14 @@ func (b *routeBoard) publish(touched map[netip.Prefix]bool) {
 	var fibChanged []fib.Route
 	var fibRemoved, kernelRemoved []netip.Prefix
 	var kernelChanged []kernelRoute
+	source := b.source()
 	for _, prefix := range slices.SortedFunc(maps.Keys(touched), netip.Prefix.Compare) {
 		if r, ok := b.forwarding(prefix); ok {
 			fibChanged = append(fibChanged, r)
 		} else {
 			fibRemoved = append(fibRemoved, prefix)
 		}
-		if r, ok := b.kernelRoute(prefix); ok {
+		if r, ok := b.kernelRoute(prefix, source); ok {
 			kernelChanged = append(kernelChanged, r)
 		} else if !b.stale[prefix] {
 			kernelRemoved = append(kernelRemoved, prefix)
@@ -129,14 +128,49 @@ func (b *routeBoard) forwarding(prefix netip.Prefix) (fib.Route, bool) {
 	return out, len(out.NextHops) > 0
 }
 
+// source is what the host's own packets into the mesh carry: its address in one of the LANs as it is now,
+// so that the far LAN can answer; invalid: the kernel chooses.
+func (b *routeBoard) source() netip.Addr {
+	a, _ := hostAddressIn(b.plan.site.LAN...)
+	return a
+}
+
+// repair gives the kernel back the routes that it has lost: it drops those of a device that was down for a
+// moment, and those whose source address went.
+func (b *routeBoard) repair() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	have, err := b.kernel.installed()
+	if err != nil {
+		b.log.Error("the kernel's routes cannot be read", slog.Any("error", err))
+		return
+	}
+	var missing []kernelRoute
+	source := b.source()
+	for _, set := range []iter.Seq[netip.Prefix]{maps.Keys(b.static), maps.Keys(b.rib)} {
+		for prefix := range set {
+			if r, ok := b.kernelRoute(prefix, source); ok && !have[prefix] {
+				missing = append(missing, r)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	b.log.Warn("the kernel has lost routes of ours", slog.Int("count", len(missing)))
+	if err := b.kernel.apply(missing, nil); err != nil {
+		b.log.Error("the kernel's routes differ from ours", slog.Any("error", err))
+	}
+}
+
 // kernelRoute is the route that leads the host's packets for a prefix into the TUN; ok is false for
 // what the host reaches itself.
-func (b *routeBoard) kernelRoute(prefix netip.Prefix) (kernelRoute, bool) {
+func (b *routeBoard) kernelRoute(prefix netip.Prefix, source netip.Addr) (kernelRoute, bool) {
 	r, ok := b.forwarding(prefix)
 	if !ok {
 		return kernelRoute{}, false
 	}
-	k := kernelRoute{prefix: prefix}
+	k := kernelRoute{prefix: prefix, src: source}
 	for _, hop := range r.NextHops {
 		if hop.Local {
 			return kernelRoute{}, false
@@ -145,7 +179,6 @@ func (b *routeBoard) kernelRoute(prefix netip.Prefix) (kernelRoute, bool) {
 			k.mtu = l.mtu
 		}
 	}
-	k.src = b.hostAddress
 	return k, true
 }
 

@@ -64,9 +64,9 @@ func (r *Router) doIKE(outs []ike.Output) {
 		case ike.Compute:
 			r.compute(o)
 		case ike.AddInbound:
-			err = r.sas.add(o.SA)
+			err = r.install(o.SA)
 		case ike.UseOutbound:
-			err = r.sas.add(o.SA)
+			err = r.install(o.SA)
 		case ike.RemoveSA:
 			r.sas.remove(o)
 		case ike.MoveRemote:
@@ -86,6 +86,17 @@ func (r *Router) doIKE(outs []ike.Output) {
 			r.problem("ike", err)
 		}
 	}
+}
+
+// install gives an SA to the data plane. IKE must not go on believing in a restored one that cannot be
+// used: nothing would leave until its rekey.
+func (r *Router) install(sa ike.ChildSA) error {
+	err := r.sas.add(sa)
+	if err != nil && sa.Restored {
+		r.ike.Post(ike.Terminate{Peer: sa.Peer})
+		r.ike.Post(ike.Acquire{Peer: sa.Peer})
+	}
+	return err
 }
 
 // compute runs a job of the engine, a few at a time; Run waits for the last. The engine bounds how many it asks for.
@@ -268,6 +279,7 @@ func (r *Router) ikeEvent(e ike.Event) {
 // restore gives the engine what an earlier process left; it takes it up with the first Configure.
 func (r *Router) restore() {
 	blobs := r.state.Blobs()
+	delete(blobs, deviceBlob)
 	for _, name := range slices.Sorted(maps.Keys(blobs)) {
 		r.ike.Post(ike.Restore{Blob: blobs[name]})
 	}

@@ -98,6 +98,15 @@ func (d *Device) Close() error {
 	return d.closeErr
 }
 
+// Remove removes a persistent device that no process has open, and its routes with it. One that is not
+// there is no error.
+func Remove(name string) error {
+	if err := remove(name); err != nil {
+		return fmt.Errorf("tun: device %q: %w", name, err)
+	}
+	return nil
+}
+
 // Delete removes the device, persistent or not, and its routes with it. It closes the queues, if that
 // has not been done.
 func (d *Device) Delete() error {

@@ -141,6 +141,8 @@ func setPersist(file *os.File, on bool) error {
 	})
 }
 
+func remove(name string) error { return forget(name, false) }
+
 // forget ends the persistence of a device whose queues are closed.
 func forget(name string, multi bool) error {
 	q, file, _, err := openWireGuard(name, multi)

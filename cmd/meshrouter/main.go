@@ -22,6 +22,7 @@ import (
 
 	"meshrouter/control"
 	"meshrouter/mesh"
+	"meshrouter/router"
 )
 
 func main() {
@@ -63,7 +64,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n", "; "))
 	fmt.Fprintln(a.stderr, "meshrouter:", text) //nolint:errcheck // nobody left to tell
-	if _, bad := errors.AsType[usageError](err); bad || !a.begun {
+	_, bad := errors.AsType[usageError](err)
+	_, flag := errors.AsType[*router.FlagError](err)
+	if bad || flag || !a.begun {
 		return exitUsage
 	}
 	return exitFailed
