@@ -260,8 +260,8 @@ func TestParseIperf(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "{}", `{"error":"unable to connect to server"}`, `{"end":{"sum_received":{"seconds":1}}}`} {
-		if _, err := parseIperf([]byte(bad)); err == nil {
-			t.Errorf("parseIperf(%q) has no error", bad)
+		if _, err := parseIperf([]byte(bad)); !errors.Is(err, errIperf) {
+			t.Errorf("parseIperf(%q) has the error %v, want %v", bad, err, errIperf)
 		}
 	}
 }

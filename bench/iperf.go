@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// errIperf is wrapped by what iperf3 complains about.
+var errIperf = errors.New("iperf3")
+
 // udpBytes is the payload of a UDP packet; it fits every tunnel on a link of 1500 bytes.
 const udpBytes = 1340
 
@@ -42,14 +45,14 @@ func parseIperf(document []byte) (r iperfResult, err error) {
 		} `json:"end"`
 	}
 	if err := json.Unmarshal(document, &d); err != nil {
-		return r, fmt.Errorf("iperf3: %w", err)
+		return r, fmt.Errorf("%w: %w", errIperf, err)
 	}
 	if d.Error != "" {
-		return r, errors.New("iperf3: " + d.Error)
+		return r, fmt.Errorf("%w: %s", errIperf, d.Error)
 	}
 	in, out := d.End.Received, d.End.Sent
 	if in.Seconds <= 0 || out.Seconds <= 0 || in.Bytes <= 0 {
-		return r, errors.New("iperf3: nothing arrived")
+		return r, fmt.Errorf("%w: nothing arrived", errIperf)
 	}
 	r = iperfResult{
 		mbit: in.Bytes * 8 / in.Seconds / 1e6, bytes: in.Bytes,

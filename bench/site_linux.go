@@ -99,11 +99,8 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// A pair is two sites joined by a veth, and an iperf3 that waits at the right one.
-type pair struct {
-	left, right *site
-	server      *process
-}
+// A pair is two sites joined by a veth.
+type pair struct{ left, right *site }
 
 // newPair makes the two sites; with a negotiation their routers run. As much as there is comes with an error.
 func newPair(dir, binary string, n *negotiation) (*pair, error) {
@@ -145,8 +142,7 @@ func newPair(dir, binary string, n *negotiation) (*pair, error) {
 			}
 		}
 	}
-	p.server, err = p.right.ns.spawn(exec.Command("iperf3", "--server")) //nolint:noctx // stopped in order
-	return p, err
+	return p, nil
 }
 
 func newSite(dir, name string) (*site, error) {
@@ -173,9 +169,6 @@ func (s *site) run(dir, binary string) error {
 
 // close stops everything of the pair.
 func (p *pair) close() error {
-	if p.server != nil {
-		p.server.stop()
-	}
 	var errs []error
 	for _, s := range []*site{p.left, p.right} {
 		if s == nil {
@@ -253,12 +246,22 @@ func (s *site) outbound(ctx context.Context) (status.SA, error) {
 	return status.SA{}, fmt.Errorf("%s has no outbound SA", s.name)
 }
 
-// iperf sends for so long from left to right, between the outer addresses or the LANs.
+// iperf sends for so long from left to right, between the outer addresses or the LANs. Each time has a
+// server of its own: one that was drowned in UDP may be busy with that long after.
 func (p *pair) iperf(ctx context.Context, outer, udp bool, duration time.Duration) (iperfResult, error) {
 	from, to := leftLAN, rightLAN
 	if outer {
 		from, to = leftOuter, rightOuter
 	}
+	server, err := p.right.ns.spawn(exec.Command("iperf3", "--server", "--one-off")) //nolint:noctx // stopped below
+	if err != nil {
+		return iperfResult{}, err
+	}
+	defer server.stop()
+	if err := server.listening(ctx); err != nil {
+		return iperfResult{}, err
+	}
+
 	args := []string{"--client", to, "--bind", from, "--json", "--connect-timeout", "5000", "--time", strconv.Itoa(int(duration.Seconds()))}
 	if udp {
 		args = append(args, "--udp", "--bitrate", "0", "--length", strconv.Itoa(udpBytes))
@@ -279,7 +282,42 @@ func (p *pair) iperf(ctx context.Context, outer, udp bool, duration time.Duratio
 		return iperfResult{}, ctx.Err()
 	case <-timeout.C:
 		client.stop()
-		return iperfResult{}, fmt.Errorf("iperf3 from %s to %s does not end", from, to)
+		return iperfResult{}, fmt.Errorf("%w from %s to %s does not end", errIperf, from, to)
 	}
 	return parseIperf(out.Bytes()) // it tells its errors there, too
+}
+
+// listening waits until the iperf3 server listens on its port. A connection would be its only one, so the
+// kernel's table is asked instead.
+func (p *process) listening(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, name := range []string{"tcp", "tcp6"} {
+			table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", p.Process.Pid, name))
+			if err == nil && listens(table) {
+				return nil
+			}
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("the iperf3 server has ended: %w", p.err)
+		case <-ctx.Done():
+			return fmt.Errorf("the iperf3 server does not listen: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// listens finds the port of iperf3, 5201, in state LISTEN in a table as /proc/net/tcp is.
+func listens(table []byte) bool {
+	for line := range bytes.Lines(table) {
+		f := bytes.Fields(line)
+		if len(f) > 3 && bytes.HasSuffix(f[1], []byte(":1451")) && string(f[3]) == "0A" {
+			return true
+		}
+	}
+	return false
 }

@@ -120,6 +120,9 @@ func (r *run) tunnel(ctx context.Context) (err error) {
 	return r.traffic(ctx, paths)
 }
 
+// tries is how often one measurement is begun.
+const tries = 3
+
 // traffic measures each protocol on each path; the first path is the control.
 func (r *run) traffic(ctx context.Context, paths []*path) error {
 	var flows []*flow
@@ -128,11 +131,17 @@ func (r *run) traffic(ctx context.Context, paths []*path) error {
 	}
 	plan := pace{quick: 20 * time.Second, full: 5 * time.Minute, quickSlice: time.Second, fullSlice: 3 * time.Second}.plan(r.Quick)
 	values, err := plan.run(ctx, len(flows), func(i int) (float64, error) {
-		result, err := flows[i].measure(ctx, plan.slice)
-		if err != nil {
-			return 0, fmt.Errorf("%s, %s: %w", flows[i].name, flows[i].protocol(), err)
+		for try := 1; ; try++ { // a path full of UDP may cost iperf3 its own connection
+			result, err := flows[i].measure(ctx, plan.slice)
+			if err == nil {
+				return result.mbit, nil
+			}
+			err = fmt.Errorf("%s over %s: %w", flows[i].protocol(), flows[i].name, err)
+			if try == tries || ctx.Err() != nil || !errors.Is(err, errIperf) {
+				return 0, err
+			}
+			r.say("  once more: %v", err)
 		}
-		return result.mbit, nil
 	})
 	if err != nil {
 		return err
@@ -165,7 +174,9 @@ func (r *run) traffic(ctx context.Context, paths []*path) error {
 func (f *flow) measure(ctx context.Context, d time.Duration) (iperfResult, error) {
 	if f.n == nil {
 		result, err := f.iperf(ctx, true, f.udp, d)
-		f.results = append(f.results, result)
+		if err == nil {
+			f.results = append(f.results, result)
+		}
 		return result, err
 	}
 	before, err := f.left.outbound(ctx)
@@ -176,7 +187,7 @@ func (f *flow) measure(ctx context.Context, d time.Duration) (iperfResult, error
 	begun := time.Now()
 	result, err := f.iperf(ctx, false, f.udp, d)
 	if err != nil {
-		return result, fmt.Errorf("%w; the router said: %s", err, f.left.lastWords())
+		return result, err
 	}
 	f.seconds += time.Since(begun).Seconds()
 	f.cpu[0] += (f.left.router.cpu() - cpu[0]).Seconds()

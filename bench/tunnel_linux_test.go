@@ -48,3 +48,18 @@ func TestCarried(t *testing.T) {
 		}
 	}
 }
+
+func TestListens(t *testing.T) {
+	t.Parallel()
+	const head = "  sl  local_address rem_address   st tx_queue rx_queue\n"
+	for line, want := range map[string]bool{
+		"   0: 00000000:1451 00000000:0000 0A 00000000:00000000\n": true,
+		"   0: 0100007F:1451 0100007F:D431 01 00000000:00000000\n": false, // established
+		"   0: 00000000:0016 00000000:1451 0A 00000000:00000000\n": false, // another port
+		"": false,
+	} {
+		if got := listens([]byte(head + line)); got != want {
+			t.Errorf("listens(%q) = %t, want %t", line, got, want)
+		}
+	}
+}
