@@ -19,10 +19,11 @@ import (
 	"meshrouter/status"
 )
 
-// up runs the lab to the end of the named stage and takes it down with the test.
-func up(t *testing.T, last string) *lab {
+// up runs the lab with a mesh file, or the triangle, to the end of the named stage and takes it down with
+// the test.
+func up(t *testing.T, last, mesh string) *lab {
 	t.Helper()
-	l, err := newLab(Options{Binary: built(t), Stdout: t.Output(), Verbose: true})
+	l, err := newLab(Options{Mesh: mesh, Binary: built(t), Stdout: t.Output(), Verbose: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func up(t *testing.T, last string) *lab {
 // A router that is killed in mid-traffic and started again goes on where it was: no negotiation,
 // the same SAs, sequence numbers that rise, and a replay window that remembers.
 func TestRestartWithoutNegotiation(t *testing.T) {
-	l := up(t, "ping")
+	l := up(t, "ping", "")
 	if err := restart(t, l, unix.SIGKILL, true); err != nil {
 		t.Errorf("killed, with its state: %v", err)
 	}
