@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -23,8 +25,8 @@ func (k Key) String() string {
 	return "key:" + hex.EncodeToString(sum[:4])
 }
 
-// GoString keeps %#v from printing the bytes.
-func (k Key) GoString() string { return k.String() }
+// Format keeps every verb of package fmt from printing the bytes, %d and %#v too.
+func (k Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) }
 
 // LogValue keeps slog from printing the bytes.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
