@@ -162,6 +162,19 @@ func TestOtherStatesStartEmptyWithAReason(t *testing.T) {
 	}
 }
 
+// A process killed while it created the file leaves a header that is complete but for the magic.
+func TestKilledWhileCreating(t *testing.T) {
+	t.Parallel()
+	path := where(t)
+	mustClose(t, mustOpen(t, path))
+	edit(t, path, func(b []byte) []byte { clear(b[:len(magic)]); return b })
+	f := mustOpen(t, path)
+	if f.Resumed() {
+		t.Error("an unfinished file counts as the state of an earlier process")
+	}
+	mustClose(t, f)
+}
+
 func edit(t testing.TB, path string, change func(b []byte) []byte) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -188,6 +201,18 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(path); !bytes.Equal(b, text) {
 		t.Errorf("the file now holds %q", b)
+	}
+
+	disk := make([]byte, 2*segmentSize) // something large that begins with zeros, such as a disk image
+	disk[2*segmentSize-1] = 1
+	if err := os.WriteFile(path, disk, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "not a state file") {
+		t.Errorf("Open of a disk image: %v", err)
+	}
+	if b, _ := os.ReadFile(path); !bytes.Equal(b, disk) {
+		t.Errorf("the disk image now has %d bytes", len(b))
 	}
 
 	if err := os.Chmod(path, 0o644); err != nil {
