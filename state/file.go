@@ -182,8 +182,10 @@ func (f *File) refusal(size int64, boot string) (why string, err error) {
 	}
 	h = h[:n]
 	switch {
+	case n == 0:
+		return "", nil
 	case size <= segmentSize && len(bytes.Trim(h[:min(n, len(magic))], "\x00")) == 0:
-		return "", nil // empty, or killed while it was created: the magic comes last
+		return "it was left half made", nil // the magic comes last
 	case !bytes.HasPrefix(h, []byte(magic)):
 		return "", errors.New("it is not a state file of meshrouter; remove it or choose another path")
 	case n < atSequence || size < segmentSize:
