@@ -16,7 +16,7 @@ func (s *step) install(l LSA, body lsaBody) *lsaEntry {
 		s.forget(old)
 	}
 	e, differs := s.in.db.put(s.now, l, body)
-	e.received, e.flooded, e.link, e.absent = false, false, nil, false
+	e.received, e.link, e.absent = false, nil, false
 	e.timer.fire = func(s *step) { s.expired(e) }
 	if differs && body != (lsaBody{}) {
 		s.scheduleSPF()

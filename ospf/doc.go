@@ -20,8 +20,9 @@
 //   - a larger Interface MTU in a Database Description is accepted unless the interface is strict (10.6);
 //   - an interface's first Hello and the answer to a new neighbor leave at once (9.5);
 //   - the calculation takes our own links from the live adjacencies instead of our router-LSA (16.1);
-//   - the distance between originations grows from MinLSArrival to MinLSInterval (12.4), and MinLSArrival does not
-//     count from an LSA that we had asked for (13 (5)(a));
+//   - a first change is announced at once, the distance of repeated ones grows from MinLSArrival to MinLSInterval (12.4),
+//     and a few instances are taken within one MinLSArrival (13 (5)(a)): an adjacency does not wait for either;
+//   - an LSA that follows its predecessor closely is repeated before RxmtInterval (13.6);
 //   - the database is bounded; what does not fit is acknowledged and not kept;
 //   - the checksums of stored LSAs are not verified a second time (CheckAge, 14).
 package ospf

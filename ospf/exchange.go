@@ -309,7 +309,6 @@ func (n *neighbor) receiveRequest(s *step, q LinkStateRequest) {
 			s.fire(n, badLSReq, fmt.Sprintf("it asks for %v, which we do not have", k))
 			return
 		}
-		e.answered = s.now
 		n.answers.put(e, struct{}{})
 	}
 	n.f.markDirty(s)

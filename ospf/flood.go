@@ -11,7 +11,7 @@ import (
 const (
 	floodBurst = 10
 	floodPause = 20 * time.Millisecond
-	ackDelay   = time.Second // of delayed acknowledgments; less than any RxmtInterval
+	ackDelay   = 500 * time.Millisecond // of delayed acknowledgments; less than any RxmtInterval, and before an early repetition
 )
 
 // A budget counts the packets of a pause.
@@ -89,7 +89,7 @@ func (n *neighbor) receiveLSA(s *step, h LSAHeader, l LSA, body lsaBody) bool {
 	_, requested := n.requests.get(h.LSAKey)
 	switch {
 	case order > 0: // (5)
-		n.takeNewer(s, e, l, body, !requested)
+		n.takeNewer(s, e, l, body)
 	case requested: // (6)
 		s.fire(n, badLSReq, fmt.Sprintf("its database description promised a newer %v than it sent", h.LSAKey))
 		return false
@@ -109,11 +109,32 @@ func (n *neighbor) receiveLSA(s *step, h LSAHeader, l LSA, body lsaBody) bool {
 	return true
 }
 
-// takeNewer is step (5): the LSA is more recent than the database copy e, if there is one. What was asked for has
-// not come by flooding, so that a newer instance may follow it at once: a neighbor makes one when it is Full.
-func (n *neighbor) takeNewer(s *step, e *lsaEntry, l LSA, body lsaBody, flooded bool) {
+// arrivalBurst is how many instances of an LSA may come within one MinLSArrival. A router that has become adjacent makes
+// one just after the database exchange has carried the last one all over the area; more in a row are too many.
+const arrivalBurst = 3
+
+// arrivals counts the instances of one LSA that came from neighbors.
+type arrivals struct {
+	since time.Time
+	count int
+}
+
+// take says whether another instance may come now.
+func (a *arrivals) take(now time.Time, minLSArrival time.Duration) bool {
+	if now.Sub(a.since) >= minLSArrival {
+		*a = arrivals{since: now}
+	}
+	if a.count == arrivalBurst {
+		return false
+	}
+	a.count++
+	return true
+}
+
+// takeNewer is step (5): the LSA is more recent than the database copy e, if there is one.
+func (n *neighbor) takeNewer(s *step, e *lsaEntry, l LSA, body lsaBody) {
 	in, h := s.in, l.Header()
-	if e != nil && e.flooded && s.now.Sub(e.installed) < in.cfg.MinLSArrival { // (a)
+	if e != nil && !e.arrivals.take(s.now, in.cfg.MinLSArrival) { // (a)
 		s.count("lsa_min_arrival")
 		return
 	}
@@ -128,8 +149,12 @@ func (n *neighbor) takeNewer(s *step, e *lsaEntry, l LSA, body lsaBody, flooded 
 		n.answered(s, h.LSAKey)
 		return
 	}
+	first := e == nil
 	e = s.install(slices.Clone(l), body)
-	e.received, e.flooded, e.link = true, flooded, n.f
+	e.received, e.link = true, n.f
+	if first {
+		e.arrivals.take(s.now, in.cfg.MinLSArrival)
+	}
 	s.flood(e, n)            // (b), (c)
 	n.acknowledgeLater(s, h) // (e)
 	if s.isOurs(h.LSAKey) {  // (f)
@@ -254,7 +279,15 @@ func (f *ospfInterface) sendUpdate(s *step, lsas []LSA) {
 	}
 }
 
-// addRetransmit puts e on the Link state retransmission list, as sent now.
+// arrivalMargin is what queues and clocks on the way may take from the distance of two instances.
+const arrivalMargin = 100 * time.Millisecond
+
+// arrival is the distance at which a neighbor takes the next instance of an LSA, MinLSArrival, on the safe side.
+func (in *Instance) arrival() time.Duration { return in.cfg.MinLSArrival + arrivalMargin }
+
+// addRetransmit puts e on the Link state retransmission list, as sent now. One that follows its predecessor
+// closely is repeated early: FRR and BIRD refuse it for MinLSArrival even if they had asked for the predecessor, OpenBSD's
+// ospfd counts in whole seconds and refuses it for up to two; all do so without a word (13 (5)(a)).
 func (n *neighbor) addRetransmit(s *step, e *lsaEntry) {
 	if _, there := n.retransmit.get(e); !there {
 		e.holders++
@@ -263,6 +296,26 @@ func (n *neighbor) addRetransmit(s *step, e *lsaEntry) {
 	if !n.retransmitTimer.running() {
 		n.retransmitTimer.set(s, s.now.Add(n.f.cfg.RxmtInterval))
 	}
+	if s.now.Sub(e.previous) < 2*s.in.arrival() {
+		n.repeats.put(e, s.now)
+		n.repeatTimer.setEarlier(s, s.now.Add(s.in.arrival()))
+	}
+}
+
+// repeatDue sends again what may have come too early for the neighbor, if it is not acknowledged yet.
+func (n *neighbor) repeatDue(s *step) {
+	for e, sent := range n.repeats.all() {
+		if due := sent.Add(s.in.arrival()); due.After(s.now) {
+			n.repeatTimer.set(s, due)
+			return
+		}
+		n.repeats.remove(e)
+		if _, waits := n.retransmit.get(e); waits {
+			n.addRetransmit(s, e)
+			n.f.queue(s, e)
+			s.count("lsa_retransmitted")
+		}
+	}
 }
 
 // acknowledged takes e off the Link state retransmission list; false when it is not on it.
@@ -270,6 +323,7 @@ func (n *neighbor) acknowledged(s *step, e *lsaEntry) bool {
 	if !n.retransmit.remove(e) {
 		return false
 	}
+	n.repeats.remove(e)
 	s.release(e)
 	if n.retransmit.len() == 0 {
 		n.retransmitTimer.stop(s)

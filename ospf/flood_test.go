@@ -63,20 +63,26 @@ func TestUnknownMaxAge(t *testing.T) {
 	}
 }
 
-// 13 (5)(a) and B: an instance within MinLSArrival of the last is dropped without acknowledgment.
+// 13 (5)(a) and B: instances that come within MinLSArrival, more than a new adjacency makes, are dropped without
+// acknowledgment.
 func TestMinLSArrival(t *testing.T) {
 	t.Parallel()
 	p := newPuppet(t, peerID)
 	p.full()
-	p.flood(p.theirs(1, 1))
-	p.run(999 * time.Millisecond)
+	for seq := range Sequence(arrivalBurst) {
+		p.flood(p.theirs(1+seq, 1))
+		p.run(333 * time.Millisecond)
+	}
 	p.take()
-	p.flood(p.theirs(2, 1))
-	p.wantCount("lsa_min_arrival", 1)
-	p.wantSequence(p.theirs(1, 1).Header().LSAKey, 1)
+	p.flood(p.theirs(arrivalBurst+1, 1))
 	p.run(time.Millisecond)
-	p.flood(p.theirs(2, 1))
-	p.wantSequence(p.theirs(1, 1).Header().LSAKey, 2)
+	p.wantCount("lsa_min_arrival", 1)
+	p.wantSequence(p.theirs(1, 1).Header().LSAKey, arrivalBurst)
+	if a := take[LinkStateAck](p); len(a) != 0 {
+		t.Errorf("acknowledged: %v", a)
+	}
+	p.flood(p.theirs(arrivalBurst+1, 1))
+	p.wantSequence(p.theirs(1, 1).Header().LSAKey, arrivalBurst+1)
 }
 
 // 13.5: a new LSA is acknowledged within ackDelay, to AllSPFRouters; a duplicate at once; one that we are retransmitting is

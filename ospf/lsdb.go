@@ -21,9 +21,9 @@ type lsaEntry struct {
 	body      lsaBody
 	installed time.Time
 	lastSent  time.Time      // in a Link State Update, on any interface
+	previous  time.Time      // when the instance before this one was last sent
 	received  bool           // from a neighbor; not of our own making
-	flooded   bool           // received without having been asked for: MinLSArrival counts from it
-	answered  time.Time      // when last sent to a neighbor that had asked for it
+	arrivals  arrivals       // of instances from neighbors
 	link      *ospfInterface // where it came from, for link-local LSAs
 	holders   int            // Link state retransmission lists it is on
 	index     int            // in lsdb.all
@@ -92,6 +92,9 @@ func (db *lsdb) put(now time.Time, l LSA, body lsaBody) (e *lsaEntry, differs bo
 	}
 	db.bytes += len(l)
 	e.lsa, e.body, e.installed = l, body, now
+	if !e.lastSent.IsZero() {
+		e.previous, e.lastSent = e.lastSent, time.Time{}
+	}
 	if h.age() == MaxAge {
 		db.maxAge.put(e, struct{}{})
 	} else {

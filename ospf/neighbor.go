@@ -119,6 +119,8 @@ type neighbor struct {
 	// Flooding (flood.go).
 	retransmit      queue[*lsaEntry, time.Time] // when last sent
 	retransmitTimer timer
+	repeats         queue[*lsaEntry, time.Time] // those of them that it may have refused for MinLSArrival, when last sent
+	repeatTimer     timer
 	answers         queue[*lsaEntry, struct{}] // asked for by the neighbor, not sent yet
 }
 
@@ -130,6 +132,7 @@ func newNeighbor(f *ospfInterface, id RouterID, src netip.Addr) *neighbor {
 	n.ddTimer.fire = n.ddDue
 	n.askTimer.fire = n.sendRequest
 	n.retransmitTimer.fire = n.retransmitDue
+	n.repeatTimer.fire = n.repeatDue
 	return n
 }
 
@@ -216,6 +219,8 @@ func (n *neighbor) clearLists(s *step) {
 	n.ddTimer.stop(s)
 	n.askTimer.stop(s)
 	n.retransmitTimer.stop(s)
+	n.repeatTimer.stop(s)
+	n.repeats.clear()
 	n.summary, n.asked = nil, 0
 	n.lastSent, n.lastTaken = DatabaseDescription{}, ddIdentity{}
 	n.requests.clear()

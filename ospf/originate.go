@@ -8,10 +8,12 @@ import (
 
 // origination is what is known about our router-LSA, the one kind that we make.
 type origination struct {
-	wanted   bool // something it says may have changed
-	force    bool // a new instance is due even if nothing has
+	wanted   bool      // something it says may have changed
+	since    time.Time // since when an instance is wanted and held back; zero when none is
+	force    bool      // a new instance is due even if nothing has
 	timer    timer
-	last     time.Time     // of the last instance
+	last     time.Time     // of the last instance that somebody heard
+	row      int           // how many came before it without a quiet time
 	pause    time.Duration // until the next may follow
 	sequence Sequence      // the highest seen; it outlives the removal of the LSA
 	empty    bool          // it was said that there is nothing to announce
@@ -58,29 +60,57 @@ func (f *ospfInterface) links() []RouterLink {
 	return links
 }
 
-// settleTime lets the interfaces come up before the first neighbor hears of them.
-const settleTime = 10 * time.Millisecond
+// What an origination waits for.
+const (
+	settleTime  = 10 * time.Millisecond  // the interfaces come up before the first neighbor hears of them
+	gatherStep  = 100 * time.Millisecond // after a step of any neighbor towards Full, or an interface's coming up: for the next
+	gatherTime  = 500 * time.Millisecond // for all of them
+	quickInRow  = 3                      // instances that may follow one another at the least distance
+	quietFactor = 2                      // in MinLSIntervals: after that time a change counts as the first one
+)
 
-// originateIfWanted makes a new instance of our router-LSA if it would say something new. While nobody is
-// listening it takes its settleTime. Otherwise instances keep a distance: MinLSArrival after a quiet time,
-// then doubling up to MinLSInterval. (The RFC has MinLSInterval from the first; then a new adjacency would carry
-// nothing for five seconds.) A neighbor that has just asked for the last one would not take another before MinLSArrival.
+// originateIfWanted makes a new instance of our router-LSA if it would say something new. The first change goes out at
+// once, repeated ones keep a distance: MinLSArrival for a few, then doubling up to MinLSInterval. (The RFC has
+// MinLSInterval from the first; then a new adjacency would carry nothing for five seconds.)
 func (s *step) originateIfWanted() {
 	for own := &s.in.own; own.wanted; {
 		own.wanted = false
-		due := s.now.Add(settleTime)
-		if s.in.hasAdjacency() {
-			due = own.last.Add(own.pause)
-			if e := s.in.db.get(s.in.routerKey()); e != nil {
-				due = latest(due, e.answered.Add(s.in.cfg.MinLSArrival))
-			}
+		if own.since.IsZero() {
+			own.since = s.now
 		}
-		if s.now.Before(due) {
-			own.timer.setEarlier(s, due)
+		if due := s.originationDue(); s.now.Before(due) {
+			own.timer.set(s, due)
 			return
 		}
+		own.since = time.Time{}
 		s.originate()
 	}
+}
+
+// originationDue is when the instance that is wanted may go out. While nobody listens it takes its settleTime. Otherwise
+// a loss goes out at once, while it is worth a moment to wait as long as neighbors are coming up, since the instance after
+// this one has to wait for longer: adjacencies that come up together are announced together, and a neighbor that restarts
+// and is back at once is not announced as lost.
+func (s *step) originationDue() time.Time {
+	in, own := s.in, &s.in.own
+	if !in.hasAdjacency() {
+		return own.since.Add(settleTime)
+	}
+	hold := own.since
+	for _, f := range in.interfaces {
+		if f.state == InterfacePointToPoint && len(f.neighbors) == 0 {
+			hold = latest(hold, f.since.Add(gatherStep))
+		}
+		for _, n := range f.neighbors {
+			if n.state > Down {
+				hold = latest(hold, n.since.Add(gatherStep))
+			}
+		}
+	}
+	if most := own.since.Add(gatherTime); hold.After(most) {
+		hold = most
+	}
+	return latest(hold, own.last.Add(own.pause))
 }
 
 func latest(a, b time.Time) time.Time {
@@ -175,7 +205,7 @@ func (s *step) issue(key LSAKey, body []byte) {
 	own.sequence++
 	own.force = false
 	if s.in.hasAdjacency() {
-		own.backOff(s.now, s.in.cfg.MinLSArrival, s.in.cfg.MinLSInterval)
+		own.backOff(s.now, s.in.arrival(), s.in.cfg.MinLSInterval)
 	}
 	l := NewLSA(LSAHeader{Options: ourOptions, LSAKey: key, Sequence: own.sequence}, body)
 	parsed, err := parseBody(key.Type, body)
@@ -190,10 +220,14 @@ func (s *step) issue(key LSAKey, body []byte) {
 
 // backOff notes an origination and says when the next may follow.
 func (o *origination) backOff(now time.Time, least, most time.Duration) {
-	if now.Sub(o.last) > 2*most {
-		o.pause = 0
+	o.row++
+	if now.Sub(o.last) > quietFactor*most {
+		o.row, o.pause = 0, 0
 	}
-	o.last, o.pause = now, min(max(2*o.pause, least), most)
+	if o.row >= quickInRow {
+		least = 2 * o.pause
+	}
+	o.last, o.pause = now, min(least, most)
 }
 
 // refresh makes the next instance of an LSA of ours although nothing has changed (RFC 2328, 12.4).
@@ -245,7 +279,7 @@ func (s *step) receiveOwn(e *lsaEntry) {
 // newOrigination has used no sequence number yet: the first is one after the reserved one.
 func newOrigination() origination {
 	o := origination{wanted: true, sequence: reservedSequence}
-	o.timer.fire = (*step).originate
+	o.timer.fire = func(s *step) { s.in.own.wanted = true }
 	return o
 }
 
