@@ -77,8 +77,8 @@ func (s *spawner) start(ns *namespace, cmd *exec.Cmd) error {
 	return <-result
 }
 
-// startRouter starts the site's router; extra arguments come last.
-func (l *lab) startRouter(s *site, mesh string, extra ...string) error {
+// startRouter starts the site's router.
+func (l *lab) startRouter(s *site, mesh string) error {
 	r := s.router
 	if r == nil {
 		r = &router{
@@ -100,7 +100,7 @@ func (l *lab) startRouter(s *site, mesh string, extra ...string) error {
 	if l.o.Verbose {
 		args = append(args, "--log-level", "debug")
 	}
-	r.cmd = exec.Command(l.o.Binary, append(args, extra...)...) //nolint:gosec,noctx // our own binary; it is stopped in order, not with a context
+	r.cmd = exec.Command(l.o.Binary, args...) //nolint:gosec,noctx // our own binary; it is stopped in order, not with a context
 	r.cmd.Stdout, r.cmd.Stderr = log, log
 	if err := l.spawner.start(s.ns, r.cmd); err != nil {
 		return fmt.Errorf("start the router of %s: %w", s.Name, err)
