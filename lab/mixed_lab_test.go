@@ -451,3 +451,24 @@ func TestRestartWithoutSequenceNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A device that goes down for a moment costs its routes in the kernel; the router gives them back.
+func TestRoutesAreRepaired(t *testing.T) {
+	l := up(t, "ospf", "")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s := l.sites[0]
+	device, err := s.ns.nl.LinkByName(s.TUN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.ns.nl.LinkSetDown(device), s.ns.nl.LinkSetUp(device)); err != nil {
+		t.Fatal(err)
+	}
+	if routes, err := s.kernelRoutes(); err != nil || len(routes) > 0 {
+		t.Fatalf("%d routes outlived the device's fall, %v: nothing to repair", len(routes), err)
+	}
+	if _, err := l.stageOSPF(ctx); err != nil {
+		t.Error(err)
+	}
+}

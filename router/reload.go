@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"meshrouter/dataplane"
 	"meshrouter/ike"
@@ -74,13 +75,22 @@ func (r *Router) apply(old, p *plan) {
 
 // setTunnels gives the data plane the tunnels that are new or different.
 func (r *Router) setTunnels(old, p *plan) {
+	var configs []dataplane.TunnelConfig
+	for _, l := range p.order {
+		if old == nil || old.links[l.Link] == nil || mesh.Changed(old.links[l.Link].End, l.End) {
+			configs = append(configs, l.tunnelConfig(l.NATT == mesh.NATTForce || r.sas.udp(l.Link)))
+		}
+	}
 	r.dp.Update(func(u *dataplane.Update) {
-		for _, l := range p.order {
-			if old == nil || old.links[l.Link] == nil || mesh.Changed(old.links[l.Link].End, l.End) {
-				u.SetTunnel(l.tunnelConfig(l.NATT == mesh.NATTForce))
-			}
+		for _, c := range configs {
+			u.SetTunnel(c)
 		}
 	})
+}
+
+// udp reports whether packets of the link leave in UDP now, which its MTU depends on.
+func (b *saBoard) udp(link string) bool {
+	return slices.ContainsFunc(b.list(), func(have installedSA) bool { return have.link == link && have.current && have.UDP })
 }
 
 // removeTunnels takes away the tunnels that a plan has no more.
