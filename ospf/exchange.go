@@ -79,14 +79,25 @@ func (n *neighbor) receiveDD(s *step, where string, d DatabaseDescription) {
 		n.takeDD(s, d)
 	case Exchange:
 		n.exchangeDD(s, d)
+		n.beginAnew(s, d)
 	case Loading, Full:
 		if d.identity() == n.lastTaken {
 			n.duplicateDD(s)
 			return
 		}
 		s.fire(n, seqNumberMismatch, fmt.Sprintf("a new database description (%v, sequence %d) after the exchange", d.Flags, d.Sequence))
+		n.beginAnew(s, d)
 	default:
 		s.count("dd_before_two_way")
+	}
+}
+
+// beginAnew takes d once more if it was the master's first of a new exchange and has brought us back to ExStart. (10.6 would
+// wait until the master sends it again, a RxmtInterval later.)
+func (n *neighbor) beginAnew(s *step, d DatabaseDescription) {
+	if n.state == ExStart && d.Flags&FlagI != 0 && n.negotiate(s, d) {
+		s.fire(n, negotiationDone, "")
+		n.takeDD(s, d)
 	}
 }
 
@@ -221,6 +232,10 @@ func (n *neighbor) takeHeaders(s *step, headers []LSAHeader) bool {
 			s.event(n.f, "lsdb_full", true, fmt.Sprintf("%s: the database is full (%d LSAs): not asking %v for %v", n.f.cfg.Name, len(s.in.db.all), n.id, h.LSAKey))
 			continue
 		}
+		if r, there := n.requests.get(h.LSAKey); there {
+			r.LSAHeader = h
+			continue
+		}
 		n.requests.put(h.LSAKey, request{LSAHeader: h})
 	}
 	return true
@@ -238,6 +253,8 @@ func (n *neighbor) describe(s *step, flags DDFlags) {
 	}
 	if len(n.summary) > 0 {
 		d.Flags |= FlagM
+	} else {
+		n.summary = nil
 	}
 	n.sendDD(s, d)
 }

@@ -382,7 +382,7 @@ func (n *neighbor) acknowledgeNow(s *step, h LSAHeader) {
 func (n *neighbor) acknowledgeLater(s *step, h LSAHeader) {
 	f := n.f
 	f.acks = append(f.acks, h.aged())
-	if len(f.acks) == f.acksPerPacket() {
+	if len(f.acks) >= f.acksPerPacket() {
 		f.sendAcks(s)
 		return
 	}
@@ -395,15 +395,14 @@ func (f *ospfInterface) acksPerPacket() int { return f.bodySize() / LSAHeaderSiz
 
 func (f *ospfInterface) sendAcks(s *step) {
 	f.ackTimer.stop(s)
-	if len(f.acks) > 0 {
-		f.send(s, allSPFRouters(), LSAckPacket, LinkStateAck{f.acks})
-	}
-	f.acks = f.acks[:0]
+	f.acknowledge(s, &f.acks)
 }
 
-func (f *ospfInterface) sendDirectAcks(s *step) {
-	for part := range slices.Chunk(f.direct, f.acksPerPacket()) {
+func (f *ospfInterface) sendDirectAcks(s *step) { f.acknowledge(s, &f.direct) }
+
+func (f *ospfInterface) acknowledge(s *step, headers *[]LSAHeader) {
+	for part := range slices.Chunk(*headers, f.acksPerPacket()) {
 		f.send(s, allSPFRouters(), LSAckPacket, LinkStateAck{part})
 	}
-	f.direct = f.direct[:0]
+	*headers = (*headers)[:0]
 }

@@ -234,7 +234,7 @@ func TestExchangeStartsAgain(t *testing.T) {
 	for name, provoke := range map[string]func(p *puppet){
 		"BadLSReq":       func(p *puppet) { p.send(LSRequestPacket, LinkStateRequest{[]LSAKey{{RouterLSAType, 1, 1}}}) },
 		"unknown type":   func(p *puppet) { p.dd++; p.sendDD(FlagM|FlagMS, LSAHeader{LSAKey: LSAKey{6, 1, 1}}) },
-		"I bit":          func(p *puppet) { p.dd++; p.sendDD(FlagI | FlagM | FlagMS) },
+		"I bit":          func(p *puppet) { p.dd++; p.sendDD(FlagI | FlagMS) },
 		"not the master": func(p *puppet) { p.dd++; p.sendDD(FlagM) },
 		"wrong sequence": func(p *puppet) { p.dd += 2; p.sendDD(FlagM | FlagMS) },
 		"options changed": func(p *puppet) {

@@ -3,6 +3,7 @@ package ospf
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -114,7 +115,10 @@ func (f *ospfInterface) comeUp(s *step) {
 }
 
 // start sends the first Hello at once (RFC 2328, 9.5 would let it wait for the interval).
-func (f *ospfInterface) start(s *step) { f.helloDue(s) }
+func (f *ospfInterface) start(s *step) {
+	f.hello.at = s.now
+	f.helloDue(s)
+}
 
 // reset kills the neighbors and stops the timers.
 func (f *ospfInterface) reset(s *step) {
@@ -142,11 +146,16 @@ func (f *ospfInterface) leave(s *step, reason string) {
 	f.handle(s, interfaceDown)
 }
 
-// helloDue sends the Hello in turn.
+// helloDue sends the Hello in turn. The next one is due an interval after this one was, however late it is; after a long
+// sleep the count begins anew.
 func (f *ospfInterface) helloDue(s *step) {
 	f.triggered = 0
 	f.sendHello(s, f.heard())
-	f.hello.set(s, s.now.Add(f.cfg.HelloInterval))
+	next := f.hello.at.Add(f.cfg.HelloInterval)
+	if next.Sub(s.now) <= f.cfg.HelloInterval/2 {
+		next = s.now.Add(f.cfg.HelloInterval)
+	}
+	f.hello.set(s, next)
 }
 
 // maxTriggered bounds the Hellos out of turn within one interval: peers count Hellos against floods.
@@ -228,7 +237,7 @@ func (f *ospfInterface) stub() (netip.Prefix, bool) {
 		return p, err == nil
 	}
 	p := f.cfg.Address.Masked()
-	return p, p.IsValid()
+	return p, p.Addr().Is4()
 }
 
 // peer is the neighbor's address, as heard or as configured.
@@ -325,7 +334,8 @@ func (s *step) configure(c Config) {
 	}
 	s.removeInterfaces(wanted)
 	in.interfaces = in.interfaces[:0]
-	for name, fc := range wanted {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		fc := wanted[name]
 		f := in.byName[name]
 		if f == nil {
 			f = s.addInterface(fc)
@@ -333,7 +343,6 @@ func (s *step) configure(c Config) {
 		f.changeInPlace(s, fc)
 		in.interfaces = append(in.interfaces, f)
 	}
-	slices.SortFunc(in.interfaces, func(a, b *ospfInterface) int { return cmp.Compare(a.cfg.Name, b.cfg.Name) })
 	for _, old := range again { // an interface may have been replaced on the way
 		if f := in.byName[old.cfg.Name]; f != nil {
 			f.comeUp(s)

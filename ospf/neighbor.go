@@ -260,7 +260,7 @@ func (s *step) receive(p Packet) {
 		s.refuse(f, n, refused.name, refused.err)
 		return
 	}
-	if n != nil && n.state > Down {
+	if n != nil && n.state > Down && h.AuType == CryptographicAuth {
 		if seq < n.sequence {
 			s.refuse(f, n, "auth_sequence_old", &MismatchError{where, "CryptographicSequenceNumber", seq, fmt.Sprintf("at least %d", n.sequence), "RFC 2328, D.5.3"})
 			return

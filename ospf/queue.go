@@ -7,7 +7,11 @@ import "iter"
 type queue[K comparable, V any] struct {
 	at          map[K]*queued[K, V]
 	first, last *queued[K, V]
+	most        int // keys since it was last empty: maps do not shrink
 }
+
+// keepEmpty is the size up to which the map of an empty queue is kept for the next keys.
+const keepEmpty = 32
 
 type queued[K comparable, V any] struct {
 	key        K
@@ -35,6 +39,7 @@ func (q *queue[K, V]) put(k K, v V) {
 		}
 		n = &queued[K, V]{key: k}
 		q.at[k] = n
+		q.most = max(q.most, len(q.at))
 	}
 	n.value, n.prev, n.next = v, q.last, nil
 	if q.last != nil {
@@ -53,6 +58,9 @@ func (q *queue[K, V]) remove(k K) bool {
 	}
 	q.unlink(n)
 	delete(q.at, k)
+	if len(q.at) == 0 && q.most > keepEmpty {
+		q.clear()
+	}
 	return true
 }
 
