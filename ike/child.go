@@ -59,6 +59,8 @@ func (p *peer) newPair(s *step, sa *isakmpSA, began bool, spec childSpec) (*chil
 		return nil, err
 	}
 	c.setLife(spec.life)
+	// A peer that receives with an SPI of before has forgotten it. To the shell the two would be one.
+	p.removePairs(s, "the peer has made its SPI anew", false, func(o *childPair) bool { return o.outSA.SPI == spec.spiOut })
 	p.pairs = append(p.pairs, c)
 	p.e.inbound[spec.spiIn] = c
 	for len(p.pairs) > maxPairs { // a peer that makes SAs without end
@@ -85,16 +87,16 @@ func (c *childPair) setLife(l isakmp.Lifetime) {
 	}
 }
 
-// volume looks at the limit in kilobytes, which holds for each direction (RFC 2401, 4.4.3).
-func (c *childPair) volume(s *step) {
-	if c.kilobytes == 0 {
-		return
-	}
-	switch most := max(c.bytesIn, c.bytesOut); {
-	case most >= uint64(c.kilobytes)*1024:
+// volume looks at the limit in kilobytes, which holds for each direction (RFC 2401, 4.4.3). more is what came since the
+// report before: a fast link would go through the last tenth of its limit while the new SA is negotiated.
+func (c *childPair) volume(s *step, bytes, more uint64) {
+	const reports = 3
+	switch limit := uint64(c.kilobytes) * 1024; {
+	case limit == 0:
+	case bytes >= limit:
 		s.event(c.peer, noAddr, EventExpired, Info, "ESP SA pair 0x%08x/0x%08x has carried its %d KB", c.in.SPI, c.outSA.SPI, c.kilobytes)
 		c.peer.deletePair(s, c, "volume used up")
-	case most >= c.softBytes && c.rekeyAt.After(s.now):
+	case (bytes >= c.softBytes || bytes+reports*more >= limit) && c.rekeyAt.After(s.now):
 		c.rekeyAt = s.now
 	}
 }
@@ -171,11 +173,14 @@ func (p *peer) removePairs(s *step, reason string, tell bool, fits func(*childPa
 	}
 }
 
-// spi draws an SPI that we do not receive with yet. The first 256 are reserved (RFC 4303, 2.1).
+// spi draws an SPI that we do not receive with yet.
 func (e *Engine) spi() uint32 {
 	for {
-		if spi := e.uint32(valueSPI); spi > 255 && e.inbound[spi] == nil {
+		if spi := e.uint32(valueSPI); validSPI(spiBytes(spi)) && e.inbound[spi] == nil {
 			return spi
 		}
 	}
 }
+
+// validSPI reports whether ESP may have the SPI: the first 256 are reserved (RFC 4303, 2.1).
+func validSPI(spi []byte) bool { return len(spi) == 4 && be32(spi) > 255 }

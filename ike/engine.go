@@ -43,6 +43,7 @@ type Engine struct {
 	peers    []*peer                // by ID
 	remotes  map[netip.Addr][]*peer // by configured remote address, then by ID
 	timers   peerHeap
+	fresh    []*isakmpSA                 // main modes of ours that have only just begun, and some that have gone on
 	cookies  map[isakmp.Cookie]*isakmpSA // by our own cookie, which is unique
 	inbound  map[uint32]*childPair       // by inbound SPI
 	jobs     map[uint64]func(*step, any) // what goes on when a Compute returns

@@ -210,7 +210,7 @@ func FuzzBlob(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := x.append(nil); len(blob) <= MaxBlob && !bytes.Equal(again, blob) {
+		if again := x.append(nil, testStart); len(blob) <= MaxBlob && !bytes.Equal(again, blob) {
 			t.Errorf("written again:\n%x, was\n%x", again, blob)
 		}
 	})

@@ -136,13 +136,12 @@ type (
 	}
 	// Acquire says that traffic waits for an SA with the peer.
 	Acquire struct{ Peer PeerID }
-	// Traffic reports what the data plane counted for an inbound or outbound SA.
+	// Traffic reports what the data plane counted for an inbound or outbound SA, once a second or so.
 	Traffic struct {
-		Peer     PeerID
-		SPI      uint32 // that the receiver of the packets chose
-		Inbound  bool
-		Bytes    uint64    // since the SA was made
-		LastUsed time.Time // zero: never
+		Peer    PeerID
+		SPI     uint32 // that the receiver of the packets chose
+		Inbound bool
+		Bytes   uint64 // since the SA was made; inbound: of packets that were authentic and no replays
 	}
 	// RemoteMoved reports that authenticated ESP of the peer came from another address or port (NAT).
 	RemoteMoved struct {

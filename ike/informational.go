@@ -32,7 +32,7 @@ func addrFrom(b []byte) netip.Addr {
 
 // informational is an encrypted informational message with HASH(1) (RFC 2409, 5.7).
 func (sa *isakmpSA) informational(s *step, ps ...isakmp.Payload) []byte {
-	id := s.e.uint32(valueInfoID)
+	id := sa.messageID(s.e, valueInfoID)
 	chain, err := sa.keys.Phase2Chain(sa.lastBlock, id)
 	if err != nil {
 		panic("ike: an established SA without a cipher: " + err.Error())
@@ -63,6 +63,7 @@ func (e *Engine) receiveInformational(s *step, p *peer, sa *isakmpSA, m *message
 	case sa == nil:
 		return drop(EventUnknownSA, "informational under an ISAKMP SA that does not exist")
 	case !sa.established && sa.initiator && sa.main.expect == 6:
+		s.rumour = true
 		return trouble(EventWrongPSK, "the peer answers message 5 with an error under keys that are not ours: the pre-shared keys differ%s", sa.peer.cfg.change("the pre-shared key (psk)"))
 	case !sa.established:
 		return drop(EventUnexpectedMessage, "informational before main mode has ended")
@@ -80,11 +81,10 @@ func (e *Engine) receiveInformational(s *step, p *peer, sa *isakmpSA, m *message
 	if !keys.Equal(m.payloads[0].Body, sa.keys.Hash1(m.h.MessageID, isakmp.Covered(m.clear, m.payloads))) {
 		return drop(EventBadHash, "HASH(1) of an informational message does not fit")
 	}
-	connected := slices.ContainsFunc(p.quicks, func(q *quickMode) bool { return q.id == m.h.MessageID && !q.connectBy.IsZero() })
-	if !connected && sa.replayed(m.h.MessageID) {
+	waiting := func(q *quickMode) bool { return q.sa == sa && q.id == m.h.MessageID && !q.connectBy.IsZero() }
+	if !slices.ContainsFunc(p.quicks, waiting) && sa.replayed(s, m.h.MessageID) {
 		return drop(EventReplay, "message id %08x was used before", m.h.MessageID)
 	}
-	p.alive(s.now)
 	sa.adopt(s, m)
 	for _, pl := range m.payloads[1:] {
 		switch pl.Type {
@@ -146,13 +146,13 @@ func (sa *isakmpSA) notified(s *step, m *message, n isakmp.Notification) {
 	case n.Type == isakmp.RUThere:
 		sa.answerDPD(s, m, n)
 	case n.Type == isakmp.RUThereAck:
-		p.dpd.acknowledged(s, p, n)
+		sa.acknowledged(s, n)
 	case n.Type == isakmp.InitialContact:
 		s.event(p, m.remote, EventInitialContact, Debug, "INITIAL-CONTACT: what was made before is forgotten")
 		p.forgetOlder(s, sa, sa.since)
 	case n.Type == isakmp.Connected:
 		for _, q := range slices.Clone(p.quicks) {
-			if q.id == m.h.MessageID && !q.connectBy.IsZero() {
+			if q.sa == sa && q.id == m.h.MessageID && !q.connectBy.IsZero() {
 				q.connected(s)
 			}
 		}

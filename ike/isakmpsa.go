@@ -28,9 +28,9 @@ type isakmpSA struct {
 	gone        time.Time // of a dying one
 	nat         natState
 	peerDPD     bool
-
-	seen     [64]uint32 // message ids of exchanges that the peer began
-	seenNext int
+	used        messageIDs
+	asked       uint32    // number of the last R-U-THERE
+	heard       time.Time // when the peer last sent something authentic under the SA
 }
 
 // cookieBytes are both cookies: the SPI of an ISAKMP SA.
@@ -52,16 +52,28 @@ func (sa *isakmpSA) header(x isakmp.ExchangeType, messageID uint32) isakmp.Heade
 	}
 }
 
-// replayed remembers the message id of an exchange that the peer begins, and reports whether it is known.
-// It looks back 64 exchanges: a replay of an older one still meets fresh nonces, DPD sequences and SPIs
-// that have gone.
-func (sa *isakmpSA) replayed(id uint32) bool {
-	if id == 0 || slices.Contains(sa.seen[:], id) {
+// replayed uses up the message id of an authentic exchange that the peer begins, and reports whether it was used before.
+func (sa *isakmpSA) replayed(s *step, id uint32) bool {
+	if len(sa.used.ids) >= maxMessageIDs { // a peer that talks without end
+		if end := s.now.Add(time.Second); end.Before(sa.hard) {
+			sa.hard = end
+		}
 		return true
 	}
-	sa.seen[sa.seenNext] = id
-	sa.seenNext = (sa.seenNext + 1) % len(sa.seen)
+	if id == 0 || !sa.used.add(id) {
+		return true
+	}
+	sa.heard = s.now
 	return false
+}
+
+// messageID draws the id of an exchange that we begin.
+func (sa *isakmpSA) messageID(e *Engine, name valueName) uint32 {
+	for {
+		if id := e.uint32(name); sa.used.add(id) || e.values != nil {
+			return id
+		}
+	}
 }
 
 // adopt follows the peer to the address that an authentic message came from. Without a NAT the configured

@@ -145,17 +145,19 @@ func clearNotification(h isakmp.Header, n isakmp.NotifyType) []byte {
 
 // beginMainMode sends message 1.
 func (p *peer) beginMainMode(s *step) {
-	fresh := 0
-	for _, o := range p.e.peers {
-		if sa := o.initiating(); sa != nil && s.now.Sub(sa.main.began) < 5*time.Second {
-			fresh++
-		}
-	}
-	if fresh >= p.e.options.Initiating {
+	fresh := &p.e.fresh
+	*fresh = slices.DeleteFunc(*fresh, func(sa *isakmpSA) bool {
+		return sa.established || sa.main == nil || s.now.Sub(sa.main.began) >= 5*time.Second
+	})
+	switch {
+	case len(*fresh) >= p.e.options.Initiating:
 		p.mainAt = s.now.Add(p.e.jitter(200*time.Millisecond, 400*time.Millisecond))
 		return
-	}
-	if len(p.cfg.Phase1) == 0 {
+	case len(p.cfg.PSK) == 0:
+		s.report(p, noAddr, trouble(EventWrongPSK, "no pre-shared key is configured%s", p.cfg.change("the pre-shared key (psk)")))
+		p.mainAt = s.now.Add(refusedPauseMax)
+		return
+	case len(p.cfg.Phase1) == 0:
 		s.report(p, noAddr, trouble(EventNoProposalChosen, "no phase 1 transform is configured that is supported%s", p.cfg.change("suite")))
 		p.mainAt = s.now.Add(refusedPauseMax)
 		return
@@ -168,6 +170,7 @@ func (p *peer) beginMainMode(s *step) {
 	}
 	x := sa.main
 	x.offerBody = x.offer.Append(nil)
+	p.e.fresh = append(p.e.fresh, sa)
 	p.sas = append(p.sas, sa)
 	p.e.cookies[sa.cookieI] = sa
 	ps := append([]isakmp.Payload{{Type: isakmp.PayloadSA, Body: x.offerBody}}, p.cfg.vendorIDs(true, isakmp.UnknownVendor)...)
@@ -180,6 +183,12 @@ func (e *Engine) receiveFirst(s *step, p *peer, m *message) *failure {
 		f := drop(EventUnknownPeer, "main mode from %s, for which no link is configured", m.remote)
 		f.severity = Info
 		return f
+	}
+	if len(p.cfg.PSK) == 0 {
+		return trouble(EventWrongPSK, "no pre-shared key is configured%s", p.cfg.change("the pre-shared key (psk)"))
+	}
+	if e.cookies[m.h.InitiatorCookie] != nil { // both ends would be ourselves, with the right key
+		return drop(EventBadCookie, "a message 1 with a cookie that is ours")
 	}
 	halfOpen := make([]*isakmpSA, 0, defaultHalfOpen)
 	for _, sa := range p.sas {
@@ -307,8 +316,8 @@ func (sa *isakmpSA) keyExchange(public, nonce []byte) []byte {
 func (sa *isakmpSA) answerKeyExchange(s *step, m *message) *failure {
 	x := sa.main
 	ke, ni := m.body(isakmp.PayloadKE), m.body(isakmp.PayloadNonce)
-	if len(ke) != keys.PublicSize(sa.suite.Group) {
-		return drop(EventBadPublicValue, "a public value of %d bytes for group %s", len(ke), sa.suite.Group)
+	if !keys.ValidPublic(sa.suite.Group, ke) {
+		return drop(EventBadPublicValue, "message 3, group %s: %v", sa.suite.Group, keys.ErrPublicValue)
 	}
 	if f := nonce(ni); f != nil {
 		return f
@@ -342,8 +351,8 @@ func (sa *isakmpSA) answerKeyExchange(s *step, m *message) *failure {
 func (sa *isakmpSA) takeKeyExchange(s *step, m *message) *failure {
 	x := sa.main
 	ke, nr := m.body(isakmp.PayloadKE), m.body(isakmp.PayloadNonce)
-	if len(ke) != keys.PublicSize(sa.suite.Group) {
-		return drop(EventBadPublicValue, "a public value of %d bytes for group %s", len(ke), sa.suite.Group)
+	if !keys.ValidPublic(sa.suite.Group, ke) {
+		return drop(EventBadPublicValue, "message 4, group %s: %v", sa.suite.Group, keys.ErrPublicValue)
 	}
 	if f := nonce(nr); f != nil {
 		return f
@@ -407,7 +416,7 @@ func (sa *isakmpSA) answerIdentity(s *step, m *message) *failure {
 	if f := sa.authenticate(s, m, x.keys.HashI(x.x, x.offerBody, id)); f != nil {
 		return f
 	}
-	if m.remote != sa.remote || m.local != sa.local { // the initiator has floated to port 4500
+	if sa.nat.found() { // the initiator has floated to port 4500
 		sa.local, sa.remote = m.local, m.remote
 	}
 	own := sa.peer.cfg.LocalID.payload(sa.local.Addr()).Append(nil)

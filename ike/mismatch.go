@@ -16,18 +16,17 @@ type Difference struct {
 }
 
 // mismatch is the failure of an offer: what they offered, what we allow, and the place to change.
-func (c *PeerConfig) mismatch(phase, ours string, rows []Difference) *failure {
-	texts := make([]string, 0, len(rows))
-	for i, r := range rows {
-		if i == 8 {
-			texts = append(texts, fmt.Sprintf("and %d more", len(rows)-i))
-			break
-		}
+func (c *PeerConfig) mismatch(phase, ours string, refused refusedRows) *failure {
+	texts := make([]string, 0, maxRows+1)
+	for _, r := range refused.rows {
 		texts = append(texts, fmt.Sprintf("%s: %s (%s)", r.What, r.Theirs, r.Ours))
+	}
+	if refused.more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", refused.more))
 	}
 	f := trouble(EventNoProposalChosen, "%s: nothing that the peer offers is allowed here. They offer %s. We allow %s%s",
 		phase, strings.Join(texts, "; "), ours, c.change("suite"))
-	f.notify, f.rows = notifyNoProposal, rows
+	f.notify, f.rows = notifyNoProposal, refused.rows
 	return f
 }
 
@@ -56,24 +55,65 @@ func (c *PeerConfig) refusal(n isakmp.NotifyType, phase2 bool, nat natState) str
 // String is the selector for people: "192.0.2.1", "192.0.2.1/32", "10.1.0.0/16 proto 47".
 func (t Selector) String() string { return t.id().String() }
 
-// A differ collects how an offer differs.
-type differ struct{ texts []string }
+// maxRows is how many transforms of an offer are explained. Anybody can send an offer of hundreds, so further ones
+// must not cost us the text.
+const maxRows = 8
 
-func (d *differ) compare(attribute, theirs, ours string) {
+// refusedRows are the transforms of an offer that are not allowed.
+type refusedRows struct {
+	rows []Difference
+	more int // without a row
+}
+
+func (r *refusedRows) full() bool { return len(r.rows) == maxRows }
+
+func (r *refusedRows) add(row func() Difference) {
+	if r.full() {
+		r.more++
+		return
+	}
+	r.rows = append(r.rows, row())
+}
+
+// A differ collects how an offer differs; a quiet one only counts.
+type differ struct {
+	quiet bool
+	count int
+	texts []string
+}
+
+// compare takes two values of the same registry.
+func (d *differ) compare(attribute string, theirs, ours fmt.Stringer) {
 	if theirs != ours {
-		d.add(attribute, theirs, ours)
+		d.add("%s %s, we want %s", attribute, theirs, ours)
 	}
 }
 
-func (d *differ) add(attribute, theirs, ours string) {
-	d.texts = append(d.texts, fmt.Sprintf("%s %s, we want %s", attribute, theirs, ours))
+func (d *differ) add(format string, args ...any) {
+	d.count++
+	if !d.quiet {
+		d.texts = append(d.texts, fmt.Sprintf(format, args...))
+	}
 }
 
 func (d *differ) unknown(as []isakmp.Attribute) {
 	for _, a := range as {
-		d.texts = append(d.texts, fmt.Sprintf("attribute %s is unknown to us", a))
+		d.add("attribute %s is unknown to us", a)
 	}
 }
+
+// row is the transform with that number.
+func (d *differ) row(number uint8, theirs string) Difference {
+	return Difference{fmt.Sprintf("transform %d", number), theirs, strings.Join(d.texts, ", ")}
+}
+
+// A sized is a cipher with its key length in bits.
+type sized struct {
+	name fmt.Stringer
+	bits uint16
+}
+
+func (s sized) String() string { return withBits(s.name.String(), s.bits) }
 
 // unreadable is the row of a transform that is stepped over because it makes no sense.
 func unreadable(t isakmp.Transform, err error) Difference {

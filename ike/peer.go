@@ -265,19 +265,22 @@ func (p *peer) traffic(s *step, in Traffic) {
 	}
 	c := p.pairs[i]
 	s.touch(p)
-	if !in.Inbound {
-		c.bytesOut = in.Bytes
-		c.volume(s)
-		return
+	bytes := &c.bytesOut
+	if in.Inbound {
+		bytes = &c.bytesIn
+		if in.Bytes > *bytes {
+			p.alive(s.now)
+		}
+		if in.Bytes > 0 && !c.confirmed { // only who has the keys can have sent it: message 3 was lost
+			p.confirm(s, c)
+		}
 	}
-	c.bytesIn = in.Bytes
-	if in.LastUsed.After(p.heard) {
-		p.alive(in.LastUsed)
+	before := *bytes
+	if before == 0 { // after a restart it carried them at an unknown rate
+		before = in.Bytes
 	}
-	if in.Bytes > 0 && !c.confirmed { // only who has the keys can have sent it: message 3 was lost
-		p.confirm(s, c)
-	}
-	c.volume(s)
+	*bytes = max(in.Bytes, *bytes)
+	c.volume(s, *bytes, *bytes-min(before, *bytes))
 }
 
 // alive notes when the peer last sent something authentic.

@@ -3,7 +3,7 @@ package ike
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
+	"math"
 	"time"
 
 	"meshrouter/ike/isakmp"
@@ -99,7 +99,7 @@ type phase1Choice struct {
 
 // choosePhase1 takes the first transform that we allow and steps over the others one by one.
 func (c *PeerConfig) choosePhase1(offer isakmp.SA) (phase1Choice, *failure) {
-	var rows []Difference
+	var rows refusedRows
 	for _, p := range offer.Proposals {
 		if p.Protocol != isakmp.ProtocolISAKMP {
 			continue
@@ -107,38 +107,38 @@ func (c *PeerConfig) choosePhase1(offer isakmp.SA) (phase1Choice, *failure) {
 		for _, t := range p.Transforms {
 			o, err := isakmp.ParsePhase1Offer(t)
 			if err != nil || t.ID != isakmp.TransformKeyIKE {
-				rows = append(rows, unreadable(t, err))
+				rows.add(func() Difference { return unreadable(t, err) })
 				continue
 			}
-			suite, differences := c.comparePhase1(o)
-			if len(differences) == 0 {
+			suite, d := c.comparePhase1(o, rows.full())
+			if d.count == 0 {
 				p.Transforms = []isakmp.Transform{t}
 				return phase1Choice{suite, smallerLife(o.Life.Seconds, c.Phase1Lifetime), proposalOf(p)}, nil
 			}
-			rows = append(rows, Difference{fmt.Sprintf("transform %d", t.Number), phase1Text(o), strings.Join(differences, ", ")})
+			rows.add(func() Difference { return d.row(t.Number, phase1Text(o)) })
 		}
 	}
 	return phase1Choice{}, c.mismatch("phase 1", phase1List(c.Phase1), rows)
 }
 
 // comparePhase1 finds the configured transform that o is, or how o differs from the one that is closest.
-func (c *PeerConfig) comparePhase1(o isakmp.Phase1Offer) (suite Phase1Transform, differences []string) {
-	best := -1
+func (c *PeerConfig) comparePhase1(o isakmp.Phase1Offer, quiet bool) (suite Phase1Transform, best differ) {
+	best.count = math.MaxInt
 	for _, t := range c.Phase1 {
-		var d differ
-		d.compare("encryption", withBits(o.Encryption.String(), Phase1Transform{Encryption: o.Encryption, KeyLength: o.KeyLength}.bits()), withBits(t.Encryption.String(), t.bits()))
-		d.compare("hash", o.Hash.String(), t.Hash.String())
-		d.compare("authentication", o.Auth.String(), isakmp.PreSharedKey.String())
-		d.compare("group", o.Group.String(), t.Group.String())
+		d := differ{quiet: quiet}
+		d.compare("encryption", sized{o.Encryption, Phase1Transform{Encryption: o.Encryption, KeyLength: o.KeyLength}.bits()}, sized{t.Encryption, t.bits()})
+		d.compare("hash", o.Hash, t.Hash)
+		d.compare("authentication", o.Auth, isakmp.PreSharedKey)
+		d.compare("group", o.Group, t.Group)
 		if life := time.Duration(o.Life.Seconds) * time.Second; life != 0 && (life < c.Phase1Min || life > c.Phase1Max) {
-			d.add("lifetime", life.String(), fmt.Sprintf("%s to %s", c.Phase1Min, c.Phase1Max))
+			d.add("lifetime %s, we want %s to %s", life, c.Phase1Min, c.Phase1Max)
 		}
 		d.unknown(o.Unknown)
-		if best < 0 || len(d.texts) < best {
-			best, differences, suite = len(d.texts), d.texts, t
+		if d.count < best.count {
+			best, suite = d, t
 		}
 	}
-	return suite, differences
+	return suite, best
 }
 
 // A phase2Choice is what the responder chose.
@@ -152,52 +152,54 @@ type phase2Choice struct {
 // choosePhase2 takes the first transform that we allow. Proposals of one number belong together and would
 // bundle protocols, which we do not do.
 func (c *PeerConfig) choosePhase2(offer isakmp.SA, nat natState) (phase2Choice, *failure) {
-	var rows []Difference
+	var rows refusedRows
 	numbers := make(map[uint8]int)
 	for _, p := range offer.Proposals {
 		numbers[p.Number]++
 	}
 	for _, p := range offer.Proposals {
-		if p.Protocol != isakmp.ProtocolESP || numbers[p.Number] > 1 || len(p.SPI) != 4 {
-			rows = append(rows, Difference{fmt.Sprintf("proposal %d", p.Number), fmt.Sprintf("protocol %d, SPI of %d bytes", p.Protocol, len(p.SPI)), "ESP alone"})
+		if p.Protocol != isakmp.ProtocolESP || numbers[p.Number] > 1 || !validSPI(p.SPI) {
+			rows.add(func() Difference {
+				return Difference{fmt.Sprintf("proposal %d", p.Number), fmt.Sprintf("protocol %d, SPI %x", p.Protocol, p.SPI), "ESP alone"}
+			})
 			continue
 		}
 		for _, t := range p.Transforms {
 			o, err := isakmp.ParsePhase2Offer(t)
 			if err != nil {
-				rows = append(rows, unreadable(t, err))
+				rows.add(func() Difference { return unreadable(t, err) })
 				continue
 			}
-			transform, differences := c.comparePhase2(o, nat)
-			if len(differences) == 0 {
+			transform, d := c.comparePhase2(o, nat, rows.full())
+			if d.count == 0 {
 				spi := binary.BigEndian.Uint32(p.SPI)
 				p.Transforms = []isakmp.Transform{t}
 				return phase2Choice{transform, o, spi, p}, nil
 			}
-			rows = append(rows, Difference{fmt.Sprintf("transform %d", t.Number), phase2Text(o), strings.Join(differences, ", ")})
+			rows.add(func() Difference { return d.row(t.Number, phase2Text(o)) })
 		}
 	}
 	return phase2Choice{}, c.mismatch("phase 2", phase2List(c, nat), rows)
 }
 
 // comparePhase2 finds the configured transform that o is, or how o differs from the one that is closest.
-func (c *PeerConfig) comparePhase2(o isakmp.Phase2Offer, nat natState) (transform Phase2Transform, differences []string) {
-	best := -1
+func (c *PeerConfig) comparePhase2(o isakmp.Phase2Offer, nat natState, quiet bool) (transform Phase2Transform, best differ) {
+	best.count = math.MaxInt
 	for _, t := range c.Phase2 {
-		var d differ
-		d.compare("cipher", withBits(o.Transform.String(), Phase2Transform{ID: o.Transform, KeyLength: o.KeyLength}.bits()), withBits(t.ID.String(), t.bits()))
-		d.compare("authentication", o.Auth.String(), t.Auth.String())
-		d.compare("PFS group", o.Group.String(), c.PFS.String())
+		d := differ{quiet: quiet}
+		d.compare("cipher", sized{o.Transform, Phase2Transform{ID: o.Transform, KeyLength: o.KeyLength}.bits()}, sized{t.ID, t.bits()})
+		d.compare("authentication", o.Auth, t.Auth)
+		d.compare("PFS group", o.Group, c.PFS)
 		mode, udp := plain(o.Encapsulation)
 		if mode != c.Mode || udp != nat.found() {
-			d.compare("encapsulation", o.Encapsulation.String(), nat.encapsulation(c.Mode).String())
+			d.compare("encapsulation", o.Encapsulation, nat.encapsulation(c.Mode))
 		}
 		d.unknown(o.Unknown)
-		if best < 0 || len(d.texts) < best {
-			best, differences, transform = len(d.texts), d.texts, t
+		if d.count < best.count {
+			best, transform = d, t
 		}
 	}
-	return transform, differences
+	return transform, best
 }
 
 // answered finds the offered transform that the responder's SA payload answers with. It may be renumbered

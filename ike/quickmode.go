@@ -140,10 +140,15 @@ func (q *quickMode) step(s *step, row quickModeRow, m *message) *failure {
 	if !keys.Equal(m.payloads[0].Body, want) {
 		return drop(EventBadHash, "HASH(%d) of quick mode does not fit", row.number)
 	}
-	if row.number == 1 && q.sa.replayed(q.id) {
-		return drop(EventReplay, "message id %08x was used before", q.id)
+	if row.number == 1 {
+		if q.sa.replayed(s, q.id) {
+			return drop(EventReplay, "message id %08x was used before", q.id)
+		}
+		q.sa.used.addQuick(q.id)
+	} else { // it answers a nonce of ours
+		q.sa.heard = s.now
+		q.sa.peer.alive(s.now)
 	}
-	q.sa.peer.alive(s.now)
 	q.sa.adopt(s, m)
 	if f := m.check(row.required, anything); f != nil {
 		return q.refuse(s, m, f, isakmp.PayloadMalformed)
@@ -155,6 +160,7 @@ func (q *quickMode) step(s *step, row quickModeRow, m *message) *failure {
 	}
 	if row.number == 1 {
 		q.sa.peer.quicks = append(q.sa.peer.quicks, q)
+		q.sa.peer.trimQuicks(s)
 	}
 	q.expect = row.next
 	return nil
@@ -194,7 +200,8 @@ func (p *peer) trimQuicks(s *step) {
 
 // beginQuickMode sends message 1, with PFS once our public value is computed.
 func (p *peer) beginQuickMode(s *step, sa *isakmpSA) {
-	q := &quickMode{sa: sa, initiator: true, id: s.e.uint32(valueQuickID), began: s.now, expect: 2, group: p.cfg.PFS}
+	q := &quickMode{sa: sa, initiator: true, id: sa.messageID(s.e, valueQuickID), began: s.now, expect: 2, group: p.cfg.PFS}
+	sa.used.addQuick(q.id)
 	chain, err := sa.keys.Phase2Chain(sa.lastBlock, q.id)
 	if err != nil || len(p.cfg.Phase2) == 0 {
 		s.report(p, sa.remote, trouble(EventNoProposalChosen, "no phase 2 transform is configured%s", p.cfg.change("suite")))
@@ -293,8 +300,8 @@ func (q *quickMode) answerOffer(s *step, m *message) *failure {
 	if f != nil {
 		return f
 	}
-	if (choice.offer.Group != isakmp.NoGroup) != (ke != nil) || ke != nil && len(ke) != keys.PublicSize(choice.offer.Group) {
-		return malformed("PFS group %s with a KE payload of %d bytes", choice.offer.Group, len(ke))
+	if (choice.offer.Group != isakmp.NoGroup) != (ke != nil) || ke != nil && !keys.ValidPublic(choice.offer.Group, ke) {
+		return malformed("PFS group %s with a KE payload of %d bytes: %v", choice.offer.Group, len(ke), keys.ErrPublicValue)
 	}
 	q.notifications(s, m)
 	q.group = choice.offer.Group
@@ -371,15 +378,15 @@ func (q *quickMode) takeChoice(s *step, m *message) *failure {
 		return f
 	}
 	o, err := isakmp.ParsePhase2Offer(t)
-	if err != nil || len(spi) != 4 {
-		return malformed("the SPI has %d bytes, or the transform makes no sense", len(spi))
+	if err != nil || !validSPI(spi) {
+		return malformed("SPI %x, or the transform makes no sense", spi)
 	}
 	nr, ke := m.body(isakmp.PayloadNonce), m.body(isakmp.PayloadKE)
 	if f := nonce(nr); f != nil {
 		return f
 	}
-	if (q.group != isakmp.NoGroup) != (ke != nil) || ke != nil && len(ke) != keys.PublicSize(q.group) {
-		return malformed("PFS group %s with a KE payload of %d bytes", q.group, len(ke))
+	if (q.group != isakmp.NoGroup) != (ke != nil) || ke != nil && !keys.ValidPublic(q.group, ke) {
+		return malformed("PFS group %s with a KE payload of %d bytes: %v", q.group, len(ke), keys.ErrPublicValue)
 	}
 	if ids := m.all(isakmp.PayloadID); len(ids) > 0 {
 		if f := c.checkIDs(ids, c.LocalTS, c.RemoteTS); f != nil {
@@ -578,7 +585,7 @@ func (q *quickMode) unanswered(s *step) {
 	s.report(p, q.sa.remote, trouble(EventNoAnswer, "no answer to quick mode message 1"))
 	q.end(s)
 	p.quickAt = s.now.Add(p.e.jitter(time.Second, 3*time.Second))
-	if p.heard.Before(q.began) && !q.sa.dying { // it has said nothing at all: it may not know this ISAKMP SA any more
+	if q.sa.heard.Before(q.began) && !q.sa.dying { // it has said nothing under this ISAKMP SA: it may not know it any more
 		q.sa.remove(s)
 	}
 }

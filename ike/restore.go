@@ -20,10 +20,10 @@ import (
 //	count(1) { ISAKMP SA }…   newest first, at most 2
 //	count(1) { ESP SA pair }… that in use first, then newest first, as many as fit MaxBlob
 //
-// Times are Unix nanoseconds, zero for none. A blob of another version or another configuration is refused.
+// Times are Unix nanoseconds, zero for none; in the engine they are on the process's own clock, which does not step. A blob of another version or another configuration is refused.
 const (
 	blobMagic     = 0x4d52494b // "MRIK"
-	blobVersion   = 1
+	blobVersion   = 2
 	blobSAs       = 2
 	maxPeerIDSize = 255
 )
@@ -63,6 +63,7 @@ type savedSA struct {
 	local, remote    netip.AddrPort
 	since            time.Time
 	rekeyAt, hard    time.Time
+	quickIDs         []uint32
 }
 
 type savedPair struct {
@@ -82,7 +83,7 @@ type savedPair struct {
 // save asks the shell to keep the peer's blob.
 func (p *peer) save(s *step) {
 	p.unsaved = false
-	blob := p.saved().append(nil)
+	blob := p.saved().append(nil, s.now)
 	if len(p.pairs) == 0 && p.current() == nil {
 		blob = nil
 	}
@@ -123,6 +124,7 @@ func (sa *isakmpSA) saved() savedSA {
 		natt: sa.nat.version, cookieI: sa.cookieI, cookieR: sa.cookieR, suite: sa.suite,
 		d: sa.keys.SKEYIDd, a: sa.keys.SKEYIDa, key: sa.keys.EncryptionKey, lastBlock: sa.lastBlock,
 		local: sa.local, remote: sa.remote, since: sa.since, rekeyAt: sa.rekeyAt, hard: sa.hard,
+		quickIDs: sa.used.quick,
 	}
 	x.flags = bit(sa.initiator, flagInitiator) | bit(sa.peerDPD, flagDPD) | bit(sa.nat.local, flagNATLocal) |
 		bit(sa.nat.remote, flagNATRemote) | bit(sa.nat.forced, flagNATForced)
@@ -148,7 +150,7 @@ func bit(set bool, b uint8) uint8 {
 }
 
 // append encodes the blob, leaving out the last pairs if it would become too long.
-func (x savedPeer) append(b []byte) []byte {
+func (x savedPeer) append(b []byte, now time.Time) []byte {
 	b = binary.BigEndian.AppendUint32(b, blobMagic)
 	b = append(b, blobVersion)
 	b = append(b, x.fingerprint[:]...)
@@ -156,12 +158,12 @@ func (x savedPeer) append(b []byte) []byte {
 	b = append(b, x.id...)
 	b = append(b, uint8(len(x.sas))) //nolint:gosec // at most blobSAs
 	for _, sa := range x.sas {
-		b = sa.append(b)
+		b = sa.append(b, now)
 	}
 	count := len(b)
 	b = append(b, 0)
 	for _, c := range x.pairs {
-		longer := c.append(b)
+		longer := c.append(b, now)
 		if len(longer) > MaxBlob {
 			break
 		}
@@ -171,7 +173,7 @@ func (x savedPeer) append(b []byte) []byte {
 	return b
 }
 
-func (x savedSA) append(b []byte) []byte {
+func (x savedSA) append(b []byte, now time.Time) []byte {
 	b = append(b, x.flags, uint8(x.natt))
 	b = append(append(b, x.cookieI[:]...), x.cookieR[:]...)
 	for _, v := range []uint16{uint16(x.suite.Encryption), x.suite.KeyLength, uint16(x.suite.Hash), uint16(x.suite.Group)} {
@@ -179,10 +181,15 @@ func (x savedSA) append(b []byte) []byte {
 	}
 	b = appendShort(b, x.d, x.a, x.key, x.lastBlock)
 	b = appendAddrs(b, x.local, x.remote)
-	return appendTimes(b, x.since, x.rekeyAt, x.hard)
+	b = appendTimes(b, now, x.since, x.rekeyAt, x.hard)
+	b = append(b, uint8(len(x.quickIDs))) //nolint:gosec // at most savedQuickIDs
+	for _, id := range x.quickIDs {
+		b = binary.BigEndian.AppendUint32(b, id)
+	}
+	return b
 }
 
-func (x savedPair) append(b []byte) []byte {
+func (x savedPair) append(b []byte, now time.Time) []byte {
 	b = append(b, x.flags)
 	b = binary.BigEndian.AppendUint16(b, uint16(x.mode))
 	b = append(b, uint8(x.transform.ID))
@@ -192,7 +199,7 @@ func (x savedPair) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, x.spiOut)
 	b = appendShort(b, x.encIn, x.authIn, x.encOut, x.authOut)
 	b = appendAddrs(b, x.local, x.remote)
-	b = appendTimes(b, x.created, x.rekeyAt, x.soft, x.end)
+	b = appendTimes(b, now, x.created, x.rekeyAt, x.soft, x.end)
 	b = binary.BigEndian.AppendUint32(b, x.kilobytes)
 	return binary.BigEndian.AppendUint64(b, x.softBytes)
 }
@@ -213,11 +220,12 @@ func appendAddrs(b []byte, as ...netip.AddrPort) []byte {
 	return b
 }
 
-func appendTimes(b []byte, ts ...time.Time) []byte {
+// appendTimes appends times as the wall clock has them at now, which may have stepped since they were set.
+func appendTimes(b []byte, now time.Time, ts ...time.Time) []byte {
 	for _, t := range ts {
 		var ns uint64
 		if !t.IsZero() {
-			ns = uint64(t.UnixNano())
+			ns = uint64(now.UnixNano() + int64(t.Sub(now))) //nolint:gosec // not before 1970
 		}
 		b = binary.BigEndian.AppendUint64(b, ns)
 	}
@@ -271,6 +279,13 @@ func parseSavedSA(r *wire.Reader) savedSA {
 	x.d, x.a, x.key, x.lastBlock = readShort(r, "SKEYID_d"), readShort(r, "SKEYID_a"), readShort(r, "encryption key"), readShort(r, "IV")
 	x.local, x.remote = readAddr(r, "local"), readAddr(r, "remote")
 	x.since, x.rekeyAt, x.hard = readTime(r, "since"), readTime(r, "rekey"), readTime(r, "hard")
+	count := int(r.Uint8("message ids"))
+	if count > savedQuickIDs {
+		r.Fail("message ids", "are %d, want at most %d", count, savedQuickIDs)
+	}
+	for i := 0; i < count && r.Err() == nil; i++ {
+		x.quickIDs = append(x.quickIDs, r.Uint32("message id"))
+	}
 	if r.Err() == nil {
 		k := x.keys()
 		if _, err := k.Phase2Chain(x.lastBlock, 1); err != nil {
@@ -381,21 +396,34 @@ func (p *peer) restore(s *step, blob []byte) {
 			p.confirm(s, c)
 		}
 	}
-	p.contacted, p.unsaved, p.lastBlob = true, true, blob
+	p.contacted, p.unsaved, p.lastBlob = len(p.sas)+len(p.pairs) > 0, true, blob
 	s.event(p, noAddr, EventRestored, Info, "%d ISAKMP SAs and %d ESP SA pairs go on", len(p.sas), len(p.pairs))
+}
+
+// onClock puts a time of the wall clock on the clock of now, which has a reading that does not step.
+func onClock(now, t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return now.Add(t.Sub(now))
 }
 
 func (p *peer) restoreSA(x savedSA, now time.Time) {
 	sa := &isakmpSA{
 		peer: p, initiator: x.flags&flagInitiator != 0, cookieI: x.cookieI, cookieR: x.cookieR,
 		local: x.local, remote: x.remote, established: true, suite: x.suite, keys: x.keys(), lastBlock: x.lastBlock,
-		since: x.since, rekeyAt: x.rekeyAt, hard: x.hard, peerDPD: x.flags&flagDPD != 0,
+		since: onClock(now, x.since), rekeyAt: onClock(now, x.rekeyAt), hard: onClock(now, x.hard), peerDPD: x.flags&flagDPD != 0,
+		asked: dpdFirstLimit + uint32(max(now.Sub(x.since)/time.Second, 0)), //nolint:gosec // there is not more than one question a second
 		nat: natState{
 			version: x.natt, local: x.flags&flagNATLocal != 0, remote: x.flags&flagNATRemote != 0, forced: x.flags&flagNATForced != 0,
 		},
 	}
 	if !sa.hard.After(now) || p.e.cookies[sa.ours()] != nil {
 		return
+	}
+	for _, id := range x.quickIDs {
+		sa.used.add(id)
+		sa.used.addQuick(id)
 	}
 	p.sas = append(p.sas, sa)
 	p.e.cookies[sa.ours()] = sa
@@ -411,12 +439,12 @@ func (p *peer) restorePair(s *step, x savedPair) *childPair {
 	}
 	c := &childPair{
 		peer: p, began: x.flags&flagBegan != 0, confirmed: x.flags&flagConfirmed != 0, doubtful: x.flags&flagDoubtful != 0,
-		rekeyAt: x.rekeyAt, kilobytes: x.kilobytes, softBytes: x.softBytes,
+		rekeyAt: onClock(s.now, x.rekeyAt), kilobytes: x.kilobytes, softBytes: x.softBytes,
 	}
 	c.in = ChildSA{
 		Peer: p.cfg.ID, SPI: x.spiIn, Inbound: true, Transform: x.transform, EncKey: x.encIn, AuthKey: x.authIn,
 		Mode: x.mode, UDP: x.flags&flagUDP != 0, Src: x.remote, Dst: x.local, LocalTS: p.cfg.LocalTS, RemoteTS: p.cfg.RemoteTS,
-		Created: x.created, Soft: x.soft, Hard: x.end, Restored: true,
+		Created: onClock(s.now, x.created), Soft: onClock(s.now, x.soft), Hard: onClock(s.now, x.end), Restored: true,
 	}
 	c.outSA = c.in
 	c.outSA.SPI, c.outSA.Inbound, c.outSA.Restored, c.outSA.Src, c.outSA.Dst = x.spiOut, false, false, x.local, x.remote

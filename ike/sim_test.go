@@ -77,7 +77,7 @@ func (r *simRouter) Handle(now time.Time, input any) {
 		if sa, ok := r.outbound[r.out]; ok {
 			r.bytesOut[sa.SPI] += r.volume
 			r.w.Send(r.name, r.peer, espPacket{sa.SPI, sa.EncKey, r.volume})
-			r.step(now, Traffic{Peer: r.config.ID, SPI: sa.SPI, Bytes: r.bytesOut[sa.SPI], LastUsed: now})
+			r.step(now, Traffic{Peer: r.config.ID, SPI: sa.SPI, Bytes: r.bytesOut[sa.SPI]})
 		}
 	case espPacket:
 		sa, ok := r.inbound[in.spi]
@@ -86,7 +86,7 @@ func (r *simRouter) Handle(now time.Time, input any) {
 			return
 		}
 		r.bytesIn[in.spi] += in.n
-		r.step(now, Traffic{Peer: r.config.ID, SPI: in.spi, Inbound: true, Bytes: r.bytesIn[in.spi], LastUsed: now})
+		r.step(now, Traffic{Peer: r.config.ID, SPI: in.spi, Inbound: true, Bytes: r.bytesIn[in.spi]})
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"meshrouter/dataplane"
 	"meshrouter/dataplane/esp"
@@ -237,11 +236,7 @@ func (b *saBoard) list() []installedSA {
 func (b *saBoard) reportTraffic() {
 	for _, have := range b.list() {
 		c := have.sa.Counters()
-		var used time.Time
-		if ns := c.LastUsedUnixNano.Load(); ns != 0 {
-			used = time.Unix(0, int64(ns)) //nolint:gosec // stored from an int64
-		}
-		b.r.ike.Post(ike.Traffic{Peer: have.Peer, SPI: have.SPI, Inbound: have.Inbound, Bytes: c.Bytes.Load(), LastUsed: used})
+		b.r.ike.Post(ike.Traffic{Peer: have.Peer, SPI: have.SPI, Inbound: have.Inbound, Bytes: c.Bytes.Load()})
 	}
 }
 

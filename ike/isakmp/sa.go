@@ -185,6 +185,7 @@ func parseTransform(raw []byte) (Transform, error) {
 	if reserved := r.Uint16("RESERVED2"); reserved != 0 {
 		r.Fail("RESERVED2", "is %#04x, want 0 (RFC 2408, 3.6)", reserved)
 	}
+	t.Attributes = make([]Attribute, 0, min(r.Len()/4, MaxAttributes)) // an attribute has at least four bytes
 	for r.More() {
 		if len(t.Attributes) == MaxAttributes {
 			r.Fail("SA Attributes", "more than %d attributes", MaxAttributes)

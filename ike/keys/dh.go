@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
@@ -42,6 +43,23 @@ func find(g isakmp.Group) (modpGroup, bool) {
 		return modpGroup{}, false
 	}
 	return groupTable[i], true
+}
+
+// ValidPublic reports whether y may be a public value of the group: as long as the prime, and in 2..p-2. It costs
+// nothing beside the exponentiation that it saves.
+func ValidPublic(g isakmp.Group, y []byte) bool {
+	m, ok := find(g)
+	if !ok {
+		return false
+	}
+	last, err := hex.DecodeString(m.prime)
+	if err != nil {
+		panic(err) // groupTable is broken
+	}
+	last[len(last)-1]-- // p-1: the prime is odd
+	one := make([]byte, len(last))
+	one[len(one)-1] = 1
+	return len(y) == len(last) && bytes.Compare(y, one) > 0 && bytes.Compare(y, last) < 0
 }
 
 // modulus is the group's prime, ready for arithmetic.
