@@ -24,15 +24,15 @@ func TestLinuxSite(t *testing.T) {
 		name, link string
 		settings   peer.Settings
 	}{
-		{"tunnel, we initiate", "mtu: 1400, initiate: ours, " + tunnelMode, nil},
-		{"tunnel, they initiate", "mtu: 1400, initiate: theirs, " + tunnelMode, nil},
-		{"transport, we initiate", "mtu: 1400, initiate: ours, mode: transport, protocol: gre", gre},
-		{"transport, they initiate", "mtu: 1400, initiate: theirs, mode: transport, protocol: gre", gre},
+		{"tunnel, we initiate", "hello: 2s, dead: 8s, mtu: 1400, initiate: ours, " + tunnelMode, nil},
+		{"tunnel, they initiate", "hello: 2s, dead: 8s, mtu: 1400, initiate: theirs, " + tunnelMode, nil},
+		{"transport, we initiate", "hello: 2s, dead: 8s, mtu: 1400, initiate: ours, mode: transport, protocol: gre", gre},
+		{"transport, they initiate", "hello: 2s, dead: 8s, mtu: 1400, initiate: theirs, mode: transport, protocol: gre", gre},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			n := peer.NewNet(t)
-			settings := peer.Settings{"OSPF_HELLO": "1", "OSPF_DEAD": "4"}
+			settings := peer.Settings{"OSPF_HELLO": "2", "OSPF_DEAD": "8"}
 			maps.Copy(settings, m.settings)
 			guest := n.Guest("g", settings)
 			capture := n.Capture()
@@ -49,7 +49,7 @@ func TestLinuxSite(t *testing.T) {
 			}
 
 			n.Cut("r", true)
-			peer.Eventually(t, 8*time.Second, "we notice", func() error { return s.neighborIs("") })
+			peer.Eventually(t, 12*time.Second, "we notice", func() error { return s.neighborIs("") })
 			peer.Eventually(t, 8*time.Second, "our route goes", func() error { return s.routed("172.16.1.0/24", false) })
 			peer.Eventually(t, 20*time.Second, "they notice", func() error {
 				out, err := guest.Exec("ip route show 10.1.0.0/24 proto ospf")
@@ -70,12 +70,12 @@ func TestLinuxSiteLargeRouterLSA(t *testing.T) {
 	t.Parallel()
 	const networks = 130
 	n := peer.NewNet(t)
-	guest := n.Guest("g", peer.Settings{"OSPF_HELLO": "1", "OSPF_DEAD": "4"})
+	guest := n.Guest("g", peer.Settings{"OSPF_HELLO": "2", "OSPF_DEAD": "8"})
 	lans := make([]string, networks)
 	for i := range lans {
 		lans[i] = fmt.Sprintf("10.7.%d.0/24", i)
 	}
-	mesh := stackMesh("{ike: 8h, esp: 1h}", "mtu: 1400, initiate: ours, "+tunnelMode)
+	mesh := stackMesh("{ike: 8h, esp: 1h}", "hello: 2s, dead: 8s, mtu: 1400, initiate: ours, "+tunnelMode)
 	s := startStack(t, n, strings.Replace(mesh, "10.1.0.0/24", "10.1.0.0/24, "+strings.Join(lans, ", "), 1))
 	linuxSiteUp(t, s, guest)
 	peer.Eventually(t, 30*time.Second, "all networks in the guest's kernel", func() error {

@@ -64,7 +64,8 @@ func TestStrongSwan(t *testing.T) {
 				if out, err := swan.Swanctl("--rekey", "--ike", "peer"); err != nil {
 					t.Error(out, err)
 				}
-				peer.Eventually(t, 3*time.Second, "another ISAKMP SA is in use", func() error { return s.newCookie(old) })
+				// strongSwan sends a lost message again after 4 s.
+				peer.Eventually(t, 10*time.Second, "another ISAKMP SA is in use", func() error { return s.newCookie(old) })
 			})
 			s.onTheWire(capture)
 		})

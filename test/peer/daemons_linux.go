@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ func (n *Net) start(s Settings, script, name string, args []string, logs ...stri
 	n.tb.Cleanup(func() {
 		if n.tb.Failed() {
 			for _, log := range logs {
-				n.tb.Logf("%s of %s ends with:\n%s", log, name, tail(filepath.Join(n.state(), name, log), 40))
+				n.tb.Logf("%s of %s ends with:\n%s", log, name, tail(filepath.Join(n.state(), name, log), 100))
 			}
 		}
 		if _, err := n.script(s, script, "down", name); err != nil {
@@ -197,9 +198,15 @@ func (s *StrongSwan) Log() string {
 // Guest is a Linux machine in QEMU: kernel ESP and GRE, strongSwan's IKE, FRR's OSPF.
 type Guest struct{ daemon }
 
-// Guest boots a guest. Settings: see test/peers/guest.
+// guests bounds how many run at a time: a guest's processor is emulated, and one that is starved misses
+// its own timers.
+var guests = make(chan struct{}, max(1, runtime.NumCPU()/2)) //nolint:gochecknoglobals // the machine's processors are
+
+// Guest boots a guest when there is a processor for it. Settings: see test/peers/guest.
 func (n *Net) Guest(name string, s Settings) *Guest {
 	n.tb.Helper()
+	guests <- struct{}{}
+	n.tb.Cleanup(func() { <-guests })
 	return &Guest{n.start(s, "guest", name, nil, "console.log", "qemu.out")}
 }
 

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,11 @@ func (ns *Namespace) Router(site, mesh, secrets string) *Router {
 	r.write("mesh.yaml", mesh)
 	r.write("mesh.secrets.yaml", secrets)
 	tb.Cleanup(func() {
+		if tb.Failed() {
+			var counters json.RawMessage
+			err := r.Show("counters", &counters)
+			tb.Logf("the counters of %s: %s %v", site, counters, err)
+		}
 		if r.cmd != nil {
 			if err := r.Signal(syscall.SIGTERM); err != nil {
 				tb.Errorf("%s: %v", site, err)
