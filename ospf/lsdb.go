@@ -8,10 +8,11 @@ import (
 // An lsdb is the link-state database of the area and of the AS (RFC 2328, 12.2). It finds LSAs by key;
 // all is in the order of arrival, so that nothing depends on a map's order.
 type lsdb struct {
-	byKey  map[LSAKey]*lsaEntry
-	all    []*lsaEntry
-	bytes  int
-	maxAge queue[*lsaEntry, struct{}] // at MaxAge, waiting for acknowledgments
+	byKey   map[LSAKey]*lsaEntry
+	routers map[RouterID]*lsaEntry // router-LSAs, for the route calculation
+	all     []*lsaEntry
+	bytes   int
+	maxAge  queue[*lsaEntry, struct{}] // at MaxAge, waiting for acknowledgments
 }
 
 // An lsaEntry is the place of one LSA; newer instances take the place of older ones.
@@ -60,7 +61,10 @@ func parseBody(t LSType, b []byte) (lsaBody, error) {
 	return lsaBody{}, nil
 }
 
-func (db *lsdb) init() { db.byKey = make(map[LSAKey]*lsaEntry) }
+func (db *lsdb) init() {
+	db.byKey = make(map[LSAKey]*lsaEntry)
+	db.routers = make(map[RouterID]*lsaEntry)
+}
 
 func (db *lsdb) get(k LSAKey) *lsaEntry { return db.byKey[k] }
 
@@ -83,6 +87,9 @@ func (db *lsdb) put(now time.Time, l LSA, body lsaBody) (e *lsaEntry, differs bo
 	if e == nil {
 		e = &lsaEntry{key: h.LSAKey, index: len(db.all)}
 		db.byKey[e.key] = e
+		if e.key.Type == RouterLSAType && uint32(e.key.ID) == uint32(e.key.AdvRouter) { // 12.4.1
+			db.routers[e.key.AdvRouter] = e
+		}
 		db.all = append(db.all, e)
 		differs = true
 	} else {
@@ -109,6 +116,9 @@ func (db *lsdb) remove(e *lsaEntry) {
 	db.all[len(db.all)-1] = nil
 	db.all = db.all[:len(db.all)-1]
 	delete(db.byKey, e.key)
+	if db.routers[e.key.AdvRouter] == e {
+		delete(db.routers, e.key.AdvRouter)
+	}
 	db.maxAge.remove(e)
 	db.bytes -= len(e.lsa)
 	e.removed = true
@@ -123,6 +133,10 @@ func (e *lsaEntry) age(now time.Time) uint16 {
 	passed := max(now.Sub(e.installed)/time.Second, 0)
 	return uint16(min(time.Duration(age)+passed, MaxAge)) //nolint:gosec // at most MaxAge
 }
+
+// expired says whether e has been set to MaxAge, by its originator or by its timer: it takes no part in the route
+// calculation (RFC 2328, 12.2.2, 16.1 (2)).
+func (e *lsaEntry) expired() bool { return e.lsa.age() == MaxAge }
 
 func (e *lsaEntry) frozen() bool { return e.lsa[0]&(doNotAge>>8) != 0 }
 

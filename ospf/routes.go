@@ -129,7 +129,7 @@ func (c *Calculation) intraArea() {
 // summaries walks over the valid summary-LSAs of a type whose area border router is in the tree (16.2).
 func (c *Calculation) summaries(t LSType, each func(e *lsaEntry, abr *vertex, cost Metric)) {
 	for _, e := range c.db.all {
-		if e.key.Type != t || c.excluded(e) || e.key.AdvRouter == c.Root || e.body.summary.Metric >= lsInfinity {
+		if e.key.Type != t || e.expired() || e.key.AdvRouter == c.Root || e.body.summary.Metric >= lsInfinity {
 			continue
 		}
 		if abr := c.reached(e.key.AdvRouter, FlagB); abr != nil {
@@ -184,7 +184,7 @@ func (c *Calculation) external() {
 	far := c.boundaryRouters()
 	for _, e := range c.db.all {
 		l := e.body.external
-		if e.key.Type != ExternalLSAType || c.excluded(e) || l.Metric >= lsInfinity || e.key.AdvRouter == c.Root {
+		if e.key.Type != ExternalLSAType || e.expired() || l.Metric >= lsInfinity || e.key.AdvRouter == c.Root {
 			continue // (1), (2)
 		}
 		p, ok := prefix(uint32(e.key.ID), l.Mask)
@@ -254,9 +254,7 @@ func (s *step) calculateRoutes() {
 		c = &Calculation{}
 		in.spf.calc = c
 	}
-	now := s.now
 	c.Root, c.db = in.cfg.RouterID, &in.db
-	c.excluded = func(e *lsaEntry) bool { return e.age(now) == MaxAge }
 	c.Links, c.Networks, c.Addresses = c.Links[:0], c.Networks[:0], c.Addresses[:0]
 	for _, f := range in.interfaces {
 		if !f.linkUp {

@@ -34,7 +34,6 @@ type Calculation struct {
 	Addresses []netip.Addr
 
 	db         *lsdb
-	excluded   func(*lsaEntry) bool // LSAs at MaxAge do not take part (12.2.2, 16.1 (2))
 	run        uint64
 	parallel   map[RouterID]int        // how many of Links lead to the neighbor
 	own        map[netip.Addr]struct{} // Addresses
@@ -47,7 +46,7 @@ type Calculation struct {
 // NewCalculation prepares to compute the routes of root over the LSAs, all of which are taken as valid now.
 // LSAs that do not parse are left out.
 func NewCalculation(root RouterID, lsas []LSA) *Calculation {
-	c := &Calculation{Root: root, db: &lsdb{}, excluded: func(e *lsaEntry) bool { return e.lsa.age() == MaxAge }}
+	c := &Calculation{Root: root, db: &lsdb{}}
 	c.db.init()
 	for _, l := range lsas {
 		if body, err := parseBody(l.Header().Type, l.Body()); err == nil {
@@ -73,7 +72,7 @@ func (v *vertex) in(run uint64) bool { return v.run == run }
 func (c *Calculation) Routes() []Route {
 	c.prepare()
 	c.grow()
-	c.table = newRouteTable(len(c.order))
+	c.table = newRouteTable(len(c.table.routes))
 	c.intraArea()
 	c.interArea()
 	c.external()
@@ -96,7 +95,7 @@ func (c *Calculation) prepare() {
 	}
 	c.networks = make(map[LinkStateID][]*lsaEntry)
 	for _, e := range c.db.all {
-		if e.key.Type == NetworkLSAType && !c.excluded(e) {
+		if e.key.Type == NetworkLSAType && !e.expired() {
 			c.networks[e.key.ID] = append(c.networks[e.key.ID], e)
 		}
 	}
@@ -104,8 +103,8 @@ func (c *Calculation) prepare() {
 
 // router finds the router-LSA of id, if it takes part.
 func (c *Calculation) router(id RouterID) *lsaEntry {
-	e := c.db.get(LSAKey{RouterLSAType, LinkStateID(id), id})
-	if e == nil || c.excluded(e) {
+	e := c.db.routers[id]
+	if e == nil || e.expired() {
 		return nil
 	}
 	return e
@@ -165,11 +164,11 @@ func (c *Calculation) fromRouter(v *lsaEntry) {
 	for _, k := range v.body.router.Links {
 		switch k.Type {
 		case PointToPointLink:
-			w := c.router(RouterID(k.ID))
-			if w == nil || w.key.AdvRouter == c.Root || w.vertex.in(c.run) && w.vertex.done || !w.linksTo(v) {
+			w, dist := c.router(RouterID(k.ID)), v.vertex.dist.plus(Metric(k.Metric))
+			if w == nil || w.key.AdvRouter == c.Root || c.nearer(w, dist) || !w.linksTo(v) {
 				continue
 			}
-			c.offer(w, v.vertex.dist.plus(Metric(k.Metric)), v.vertex.hops)
+			c.offer(w, dist, v.vertex.hops)
 		case TransitLink:
 			for _, w := range c.networks[LinkStateID(k.ID)] {
 				if slices.Contains(w.body.network.Attached, v.key.AdvRouter) {
@@ -179,6 +178,12 @@ func (c *Calculation) fromRouter(v *lsaEntry) {
 		case StubLink, VirtualLink:
 		}
 	}
+}
+
+// nearer says whether w can be reached by a shorter way than dist already. It comes before any look at w's links, of which
+// there may be thousands.
+func (c *Calculation) nearer(w *lsaEntry, dist Metric) bool {
+	return w.vertex.in(c.run) && (w.vertex.done || w.vertex.dist < dist)
 }
 
 // fromNetwork examines the routers on a network that has joined the tree.
