@@ -35,7 +35,7 @@ type profile struct {
 }
 
 const (
-	minLifetime = 10 * time.Second
+	minLifetime = time.Minute // shorter ones cannot be renewed before they end (screenos-facts.md, 7.5)
 	maxLifetime = 365 * 24 * time.Hour
 )
 

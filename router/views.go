@@ -379,7 +379,7 @@ func (r *Router) viewIKE(ctx context.Context) (any, error) {
 	doc := status.IKEDoc{Peers: []status.IKEPeer{}}
 	for _, s := range list {
 		row := status.IKEPeer{
-			Link: string(s.ID), State: peerStateName(s.State), Reason: s.Reason, Local: s.Local, Remote: s.Remote, NAT: s.NAT, SAs: len(s.SAs),
+			Link: string(s.ID), State: peerStateName(s.State), Reason: s.Reason, Local: s.Local, Remote: s.Remote, NAT: s.NAT, SAs: len(s.SAs), NHTB: s.NHTB,
 		}
 		if l := p.links[row.Link]; l != nil {
 			row.Peer, row.Profile = l.Peer.Name, string(l.Profile)

@@ -188,6 +188,7 @@ type IKEPeer struct {
 	EstablishedSeconds float64        `json:"established_seconds"`
 	ExpiresInSeconds   float64        `json:"expires_in_seconds"`
 	SAs                int            `json:"sa_count"`
+	NHTB               netip.Addr     `json:"nhtb_address,omitzero"` // of a ScreenOS peer's tunnel interface, if it told
 	Profile            string         `json:"profile"`
 }
 

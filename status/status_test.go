@@ -65,7 +65,7 @@ func documents() map[string]Document {
 			{Link: "london-osaka", Peer: "osaka", Reason: "no answer to main mode", Local: addr("192.0.2.1"), Remote: addr("192.0.2.3"), GRELocal: addr("192.0.2.1"), GRERemote: addr("192.0.2.3"), TunnelLocal: prefix("10.255.0.5/32"), TunnelRemote: prefix("10.255.0.6/32"), GREKey: new(uint32(42)), Suite: "legacy", Mode: "transport", MTUBytes: 1438, MTUSum: "..."},
 		}},
 		"ike": &IKEDoc{[]IKEPeer{
-			{Link: "london-tokyo", State: "up", Role: "initiator", InitiatorCookie: "0123456789abcdef", ResponderCookie: "fedcba9876543210", Phase1: "3des-sha1-modp1024", NAT: "none", ExpiresInSeconds: 28000, SAs: 2},
+			{Link: "london-tokyo", State: "up", Role: "initiator", InitiatorCookie: "0123456789abcdef", ResponderCookie: "fedcba9876543210", Phase1: "3des-sha1-modp1024", NAT: "none", ExpiresInSeconds: 28000, SAs: 2, NHTB: addr("10.255.0.2")},
 			{Link: "london-osaka", State: "negotiating", NAT: "none", Reason: "waiting for message 2; isakmpd may be deaf for 120 s after its last main mode"},
 		}},
 		"database": &DatabaseDoc{Area: addr("0.0.0.0"), LSAs: []LSA{

@@ -48,6 +48,9 @@ func (d IKEDoc) Table(w io.Writer) {
 		if p.State != "up" && p.Reason != "" {
 			why = append(why, p.Link+": "+p.Reason)
 		}
+		if p.NHTB.IsValid() {
+			why = append(why, p.Link+": the peer's tunnel interface has "+p.NHTB.String()+" (NHTB)")
+		}
 	}
 	explain(w, why)
 }
