@@ -126,13 +126,20 @@ func (p *peer) deletePair(s *step, c *childPair, reason string) {
 	p.removePair(s, c, reason)
 }
 
-// removePair removes a pair. When that was the one in use, a newer one that only waits for the peer's message 3 takes over.
+// removePair removes a pair. When that was the one in use, a newer one that waits for the peer's message 3, or for its ESP after ours, takes over.
 func (p *peer) removePair(s *step, c *childPair, reason string) {
-	i := slices.Index(p.pairs, c)
-	if i < 0 {
+	if !slices.Contains(p.pairs, c) {
 		return
 	}
-	p.pairs = slices.Delete(p.pairs, i, i+1)
+	if p.out == c { // the new one first, so that there always is one
+		for _, other := range slices.Backward(p.pairs) {
+			if !other.confirmed && !other.doubtful {
+				p.confirm(s, other)
+				break
+			}
+		}
+	}
+	p.pairs = slices.DeleteFunc(p.pairs, func(o *childPair) bool { return o == c })
 	delete(p.e.inbound, c.in.SPI)
 	for _, q := range p.quicks {
 		if q.pair == c {
@@ -146,15 +153,6 @@ func (p *peer) removePair(s *step, c *childPair, reason string) {
 	s.emit(RemoveSA{Peer: p.cfg.ID, SPI: c.in.SPI, Inbound: true, Reason: reason})
 	p.unsaved = true
 	s.touch(p)
-	if p.out != nil {
-		return
-	}
-	for _, other := range slices.Backward(p.pairs) {
-		if !other.confirmed && !other.doubtful {
-			p.confirm(s, other)
-			return
-		}
-	}
 }
 
 // removePairs removes those pairs that fit, that in use last, so that none of them takes over for a moment.

@@ -391,7 +391,9 @@ func TestFastVolume(t *testing.T) {
 	bytes := map[uint32]uint64{}
 	for range 30 {
 		bn.run(time.Second)
-		spi := bn.engines[0].peers[0].out.outSA.SPI
+		p := bn.engines[0].peers[0]
+		bn.do(0, Traffic{Peer: a.ID, SPI: p.pairs[len(p.pairs)-1].in.SPI, Inbound: true, Bytes: 100})
+		spi := p.out.outSA.SPI
 		bytes[spi] += 4_000_000
 		bn.do(0, Traffic{Peer: a.ID, SPI: spi, Bytes: bytes[spi]})
 	}
@@ -400,6 +402,85 @@ func TestFastVolume(t *testing.T) {
 	}
 	if len(bytes) < 5 {
 		t.Errorf("%d SAs for 120 MB with a limit of 10 MB", len(bytes))
+	}
+}
+
+// TestSwitchAfterMessage3: isakmpd and strongSwan have their inbound SA only when they have message 3. During a rekey we
+// send with the old SA until the peer shows that it has the new one, and at the latest after switchDelay; when message
+// 3 was lost, after the next.
+func TestSwitchAfterMessage3(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		esp         bool // comes in by the new SA
+		lost        int  // messages 3 that are lost
+		least, most time.Duration
+	}{
+		{"ESP comes in", true, 0, time.Second, 2 * time.Second},
+		{"silence", false, 0, switchDelay, switchDelay + time.Second},
+		{"message 3 is lost", false, 2, switchDelay + 2*time.Second, 2*switchDelay + time.Second},
+		{"message 3 is lost, ESP comes in", true, 2, 4 * time.Second, 7 * time.Second},
+	} {
+		a, b := testPair()
+		bn := newBench(t, a, b)
+		bn.up()
+		lost := 0
+		bn.drop = func(from int, o Send) bool {
+			x := exchangeOf(o.Payload)
+			if from == 0 && x == isakmp.QuickMode && len(o.Payload) < 100 && lost < c.lost {
+				lost++
+				return true
+			}
+			return false
+		}
+		p, q := bn.engines[0].peers[0], bn.engines[1].peers[0]
+		old := p.out
+		old.rekeyAt = bn.now
+		bn.do(0, Acquire{Peer: a.ID})
+		begun := bn.now
+		for p.out == old && bn.now.Sub(begun) < time.Minute {
+			if bn.now.Sub(begun) > 0 && lost == c.lost && c.esp && q.out != nil && q.out.outSA.SPI == p.pairs[1].in.SPI {
+				bn.do(0, Traffic{Peer: a.ID, SPI: p.pairs[1].in.SPI, Inbound: true, Bytes: 100})
+			}
+			if p.out == old {
+				bn.run(time.Second)
+			}
+		}
+		if d := bn.now.Sub(begun); d < c.least || d > c.most {
+			t.Errorf("%s: switched after %s, want %s to %s", c.name, d, c.least, c.most)
+		}
+		bn.run(time.Minute)
+		bn.agree()
+		if len(p.pairs) != 2 {
+			t.Errorf("%s: %d pairs", c.name, len(p.pairs))
+		}
+	}
+
+	a, b := testPair() // the peer deletes the old SA meanwhile: the new one takes over at once
+	bn := newBench(t, a, b)
+	bn.up()
+	p := bn.engines[0].peers[0]
+	p.out.rekeyAt = bn.now
+	bn.do(0, Acquire{Peer: a.ID})
+	s := &step{e: bn.engines[1], now: bn.now}
+	sa := bn.engines[1].peers[0].current()
+	sa.sendDelete(s, isakmp.ProtocolESP, spiBytes(p.out.outSA.SPI))
+	bn.replay(0, find[Send](s.out)[0])
+	if len(p.pairs) != 1 || p.out != p.pairs[0] {
+		t.Error("the old SA was deleted and the new one does not take over")
+	}
+
+	bn = newBench(t, a, b) // the peer could not install it: we stay with the old one
+	bn.up()
+	p = bn.engines[0].peers[0]
+	old := p.out
+	old.rekeyAt = bn.now
+	bn.do(0, Acquire{Peer: a.ID})
+	s = &step{e: bn.engines[1], now: bn.now}
+	sa = bn.engines[1].peers[0].current()
+	bn.replay(0, Send{Local: sa.local, Remote: sa.remote, Payload: sa.notification(s, isakmp.Notification{DOI: 1, Protocol: isakmp.ProtocolESP, Type: isakmp.NoProposalChosen})})
+	if p.out != old || len(p.pairs) != 1 {
+		t.Errorf("after a refusal of the new SA %d pairs", len(p.pairs))
 	}
 }
 

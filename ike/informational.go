@@ -81,7 +81,7 @@ func (e *Engine) receiveInformational(s *step, p *peer, sa *isakmpSA, m *message
 	if !keys.Equal(m.payloads[0].Body, sa.keys.Hash1(m.h.MessageID, isakmp.Covered(m.clear, m.payloads))) {
 		return drop(EventBadHash, "HASH(1) of an informational message does not fit")
 	}
-	waiting := func(q *quickMode) bool { return q.sa == sa && q.id == m.h.MessageID && !q.connectBy.IsZero() }
+	waiting := func(q *quickMode) bool { return q.sa == sa && q.id == m.h.MessageID && q.waiting() }
 	if !slices.ContainsFunc(p.quicks, waiting) && sa.replayed(s, m.h.MessageID) {
 		return drop(EventReplay, "message id %08x was used before", m.h.MessageID)
 	}
@@ -152,7 +152,7 @@ func (sa *isakmpSA) notified(s *step, m *message, n isakmp.Notification) {
 		p.forgetOlder(s, sa, sa.since)
 	case n.Type == isakmp.Connected:
 		for _, q := range slices.Clone(p.quicks) {
-			if q.sa == sa && q.id == m.h.MessageID && !q.connectBy.IsZero() {
+			if q.sa == sa && q.id == m.h.MessageID && q.waiting() {
 				q.connected(s)
 			}
 		}
@@ -200,6 +200,9 @@ func (sa *isakmpSA) refused(s *step, m *message, n isakmp.Notification) {
 		return
 	}
 	s.report(p, m.remote, trouble(EventPeerRefuses, "%s: %s", n.Type, p.cfg.refusal(n.Type, true, sa.nat)))
+	if q.waiting() {
+		p.removePair(s, q.pair, "the peer refuses it")
+	}
 	q.end(s)
 	p.quickAt = s.now.Add(p.pause())
 }

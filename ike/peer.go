@@ -101,9 +101,9 @@ func (p *peer) initiating() *isakmpSA {
 	return p.sas[i]
 }
 
-// quickInitiating is our own quick mode under way, or nil.
+// quickInitiating is our own quick mode under way, or nil; it is until its outbound SA is in use.
 func (p *peer) quickInitiating() *quickMode {
-	i := slices.IndexFunc(p.quicks, func(q *quickMode) bool { return q.initiator && q.active() })
+	i := slices.IndexFunc(p.quicks, func(q *quickMode) bool { return q.initiator && (q.active() || q.waiting()) })
 	if i < 0 {
 		return nil
 	}

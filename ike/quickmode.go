@@ -19,6 +19,11 @@ import (
 // connectedWait is how long a peer that set the commit bit may keep us waiting for CONNECTED.
 const connectedWait = 3 * time.Second
 
+// switchDelay is how long we go on to send with the old SA after message 3 of a rekey, unless the peer uses the new one
+// before. isakmpd and strongSwan can receive with it only when they have message 3; when that was lost, they send
+// message 2 again after 7 and 4 s.
+const switchDelay = 10 * time.Second
+
 // A quickMode is the exchange that makes an ESP SA pair.
 type quickMode struct {
 	sa        *isakmpSA
@@ -38,7 +43,7 @@ type quickMode struct {
 	key       *keys.PrivateKey
 	pair      *childPair
 	commit    bool      // the peer set the commit bit
-	connectBy time.Time // when we stop waiting for CONNECTED
+	connectBy time.Time // after message 3: when we stop waiting for CONNECTED, or for ESP with the new SA
 }
 
 // A quickModeRow says what happens to a message of quick mode.
@@ -80,12 +85,15 @@ func (e *Engine) receiveQuickMode(s *step, sa *isakmpSA, m *message) *failure {
 	q := sa.peer.quicks[i]
 	switch {
 	case q.replay.answer(s, sa.peer, m):
+		if q.waiting() && !q.commit { // our message 3 was lost
+			q.connectBy = q.switchBy(s.now)
+		}
 		return nil
 	case q.busy != 0:
 		return drop(EventBusy, "the message before is still being computed")
 	}
 	expect := q.expect
-	if q.initiator && expect == 0 && !q.connectBy.IsZero() {
+	if expect == 0 && q.waiting() {
 		expect = 4
 	}
 	for _, row := range quickModeTable {
@@ -190,7 +198,7 @@ func (q *quickMode) refuse(s *step, m *message, f *failure, n isakmp.NotifyType)
 // trimQuicks bounds how many finished exchanges linger.
 func (p *peer) trimQuicks(s *step) {
 	for len(p.quicks) > 2*maxQuickModes {
-		i := slices.IndexFunc(p.quicks, func(q *quickMode) bool { return !q.active() && q.connectBy.IsZero() })
+		i := slices.IndexFunc(p.quicks, func(q *quickMode) bool { return !q.active() && !q.waiting() })
 		if i < 0 {
 			return
 		}
@@ -433,11 +441,14 @@ func (q *quickMode) sendConfirmation(s *step, m *message) {
 	message := q.seal(3, nil)
 	q.replay.remember(m.raw, message)
 	s.send(q.sa.local, q.sa.remote, message)
-	if q.commit {
+	switch {
+	case q.commit:
 		q.connectBy = s.now.Add(connectedWait)
-		return
+	case p.out != nil: // until its ESP shows that the peer has message 3
+		q.connectBy = q.switchBy(s.now)
+	default:
+		p.confirm(s, pair)
 	}
-	p.confirm(s, pair)
 }
 
 // takeConfirmation takes message 3.
@@ -461,7 +472,19 @@ func (q *quickMode) takeConnected(s *step, m *message) *failure {
 	return nil
 }
 
-// connected ends the wait that the commit bit asked for.
+// waiting reports whether our message 3 is sent and the new outbound SA is not in use yet.
+func (q *quickMode) waiting() bool { return q.pair != nil && !q.pair.confirmed && !q.connectBy.IsZero() }
+
+// switchBy is when we use the new outbound SA at the latest: well before the old one ends.
+func (q *quickMode) switchBy(now time.Time) time.Time {
+	delay := switchDelay
+	if out := q.sa.peer.out; out != nil {
+		delay = max(min(delay, out.outSA.Hard.Sub(now)/2), time.Millisecond)
+	}
+	return now.Add(delay)
+}
+
+// connected ends the wait after message 3.
 func (q *quickMode) connected(s *step) {
 	q.connectBy = time.Time{}
 	if q.pair != nil {

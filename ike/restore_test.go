@@ -122,7 +122,7 @@ func TestBlobBound(t *testing.T) {
 	for range 2 * maxPairs {
 		p.out.rekeyAt = bn.now
 		bn.do(0, Acquire{Peer: a.ID})
-		bn.run(time.Second)
+		bn.run(switchDelay)
 	}
 	if len(p.pairs) != maxPairs {
 		t.Errorf("%d pairs, want the limit of %d", len(p.pairs), maxPairs)
