@@ -225,6 +225,19 @@ func (s *speaker) lsdb() []lsa {
 	return all
 }
 
+// knows is nil when our routing table has a route to dst.
+func (s *speaker) knows(dst string) error {
+	s.t.Helper()
+	var routes []ospf.Route
+	s.ask(func() { routes = s.inst.Routes() })
+	for _, r := range routes {
+		if r.Prefix.String() == dst && !r.Local {
+			return nil
+		}
+	}
+	return fmt.Errorf("no route to %s in %v", dst, routes)
+}
+
 // count is how often the event called name was counted.
 func (s *speaker) count(name string) (n uint64) {
 	s.t.Helper()
