@@ -435,6 +435,9 @@ func TestTwoHundredLinks(t *testing.T) {
 			t.Fatalf("%s has %d routes, want 200 tunnels and 200 LANs", r.Name, got)
 		}
 	}
+	if made := h.Instance.Counters()["lsa_originated"]; made > 3 || n.Elapsed() > 2*time.Second {
+		t.Errorf("%d instances of the hub's router-LSA in %v: adjacencies that come up together are announced together", made, n.Elapsed())
+	}
 	if want := 24 + 4 + 20 + 4 + 400*12 + 16; largest != want {
 		t.Errorf("the largest packet has %d bytes, want %d", largest, want)
 	}
