@@ -473,7 +473,9 @@ func (q *quickMode) takeConnected(s *step, m *message) *failure {
 }
 
 // waiting reports whether our message 3 is sent and the new outbound SA is not in use yet.
-func (q *quickMode) waiting() bool { return q.pair != nil && !q.pair.confirmed && !q.connectBy.IsZero() }
+func (q *quickMode) waiting() bool {
+	return q.pair != nil && !q.pair.confirmed && !q.connectBy.IsZero()
+}
 
 // switchBy is when we use the new outbound SA at the latest: well before the old one ends.
 func (q *quickMode) switchBy(now time.Time) time.Time {

@@ -370,3 +370,24 @@ func TestVolume(t *testing.T) {
 		t.Errorf("%d ESP packets found no SA", b.rejected)
 	}
 }
+
+// TestDPDUnderLoss: behind 10 % loss and with little traffic, a living peer is asked thousands of times in a day and never
+// taken for dead.
+func TestDPDUnderLoss(t *testing.T) {
+	t.Parallel()
+	ca, cb := testPair()
+	ca.DPD, cb.DPD = 10*time.Second, 10*time.Second
+	w, a, b, _ := simPair(21, sim.Link{Delay: 60 * time.Millisecond, Jitter: 30 * time.Millisecond, Loss: 0.1}, ca, cb)
+	a.traffic, a.volume = 17*time.Second, 100
+	a.start()
+	b.start()
+	if up, err := w.RunUntil(10*time.Minute, func() bool { return a.wasUp && b.wasUp }); err != nil || !up {
+		t.Fatal(err)
+	}
+	if err := w.Run(24 * time.Hour); err != nil {
+		t.Fatalf("%v\n%v\n%v", err, a.texts, b.texts)
+	}
+	if a.events[EventDPDProbe] < 5000 || a.events[EventDPDDead]+b.events[EventDPDDead] != 0 {
+		t.Errorf("a: %v, b: %v", a.events, b.events)
+	}
+}

@@ -3,6 +3,7 @@
 //
 //	ospf_test.go         the OSPF speaker on a veth:   FRR ospfd, BIRD
 //	strongswan_test.go   the whole router:             strongSwan with ESP in userspace, BIRD over GRE
+//	ike_test.go          IKE and ESP alone:            strongSwan: suites, rekeys, mismatches, DPD, DELETE; ike-scan
 //	guest_test.go        the whole router:             a Linux machine with kernel ESP and GRE, strongSwan, FRR
 //
 // speaker_test.go is the smallest shell around ospf.Instance: a loop, protocol-89 sockets and kernel
