@@ -15,6 +15,9 @@
 // derives it after each step from what there is (childWanted, isakmpWanted), so a lost message, a DELETE
 // or a restart all lead back onto the same path.
 //
+// A phase 2 message does not tell who wrote it, nor when: each message id is good once in the life of an ISAKMP SA, for
+// both ends (messageids.go), and only what answers a nonce or a number of ours is a sign of life.
+//
 // Read ike.go, engine.go, peer.go; then mainmode.go, quickmode.go, child.go; then the rest by need.
 //
 // Follows RFC 2407, 2408, 2409 with pre-shared keys, RFC 3706 (DPD), RFC 3947 and its drafts 02 and 03

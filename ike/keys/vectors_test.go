@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
+	"slices"
 	"testing"
 
 	"meshrouter/ike/isakmp"
@@ -259,5 +261,33 @@ func BenchmarkShared(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestValidPublic: the cheap check agrees with what Shared refuses, at the edges of the range.
+func TestValidPublic(t *testing.T) {
+	t.Parallel()
+	for _, m := range groupTable {
+		key, err := NewPrivateKey(m.group, slices.Repeat([]byte{0x5a}, m.exponent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, ok := new(big.Int).SetString(m.prime, 16)
+		if !ok {
+			t.Fatal(m.prime)
+		}
+		for name, y := range map[string]*big.Int{
+			"0": big.NewInt(0), "1": big.NewInt(1), "2": big.NewInt(2), "p-2": new(big.Int).Sub(p, big.NewInt(2)),
+			"p-1": new(big.Int).Sub(p, big.NewInt(1)), "p": p, "p+1": new(big.Int).Add(p, big.NewInt(1)),
+		} {
+			b := y.FillBytes(make([]byte, len(key.Public())))
+			_, err := key.Shared(b)
+			if want := name == "2" || name == "p-2"; ValidPublic(m.group, b) != want || (err == nil) != want {
+				t.Errorf("group %s, %s: ValidPublic %t, Shared %v", m.group, name, ValidPublic(m.group, b), err)
+			}
+		}
+		if ValidPublic(m.group, key.Public()[1:]) || ValidPublic(0, key.Public()) {
+			t.Errorf("group %s: a value of another length, or of no group, is valid", m.group)
+		}
 	}
 }
