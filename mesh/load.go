@@ -219,8 +219,8 @@ func (l *loader) reportSecrets() {
 			"there is no pre-shared key for %s", what)
 		l.noPSK = l.noPSK[same:]
 	}
-	if l.secrets == nil || l.secrets.shared {
-		return
+	if l.secrets == nil || l.secrets.shared || len(l.drafts) == 0 {
+		return // without a link nothing can use a key, and nobody should remove one
 	}
 	wanted := make([]string, 0, len(l.drafts))
 	for _, d := range l.drafts {

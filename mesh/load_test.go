@@ -353,7 +353,7 @@ func TestLoadFileMissing(t *testing.T) {
 	t.Parallel()
 	dir := write(t, map[string]string{"mesh.yaml": base + "secrets: s.yaml\n"})
 	path := filepath.Join(dir, "mesh.yaml")
-	if _, err := LoadFile(path); err == nil || !strings.Contains(err.Error(), path+":11:10: the secrets file cannot be read: no such file") || len(err.(Problems)) != 1 { //nolint:errorlint // the type is the contract
+	if _, err := LoadFile(path); err == nil || !strings.Contains(err.Error(), path+":11:10: the secrets file "+filepath.Join(dir, "s.yaml")+" cannot be read: no such file") || len(err.(Problems)) != 1 { //nolint:errorlint // the type is the contract
 		t.Errorf("missing secrets: %v", err)
 	}
 	for name, want := range map[string]string{"none.yaml": "cannot be read: no such file", "": "cannot be read: is a directory"} {

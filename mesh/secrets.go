@@ -121,19 +121,23 @@ func parseKey(text string) (secret.Key, error) {
 func openSecrets(path string, private bool) (*Secrets, error) {
 	f, err := os.Open(path) //nolint:gosec // the operator's file
 	if err != nil {
-		return nil, complain("make it, with mode 0600", "the secrets file cannot be read: %v", plain(err))
+		fix := "make it, with mode 0600"
+		if errors.Is(err, fs.ErrPermission) {
+			fix = "run this as its owner, or as root"
+		}
+		return nil, complain(fix, "the secrets file %s cannot be read: %v", path, plain(err))
 	}
 	defer f.Close() //nolint:errcheck // read-only
 	info, err := f.Stat()
 	if err != nil {
-		return nil, complain("make it readable", "the secrets file cannot be read: %v", plain(err))
+		return nil, complain("make it readable", "the secrets file %s cannot be read: %v", path, plain(err))
 	}
 	if mode := info.Mode().Perm(); private && mode&0o077 != 0 {
 		return nil, complain("chmod 600 "+path, "others can read the secrets in %s (mode %#o)", path, mode)
 	}
 	src, err := readAll(f)
 	if err != nil {
-		return nil, complain("make it a plain file", "the secrets file cannot be read: %v", plain(err))
+		return nil, complain("make it a plain file", "the secrets file %s cannot be read: %v", path, plain(err))
 	}
 	return ParseSecrets(path, src)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -150,7 +151,7 @@ func (r *Router) run(ctx context.Context) (err error) {
 		if r.given.socket && !errors.Is(err, control.ErrInUse) {
 			return &FlagError{"--socket", err}
 		}
-		return err
+		return needsRoot(err)
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(listener.Close())) }()
 
@@ -175,8 +176,10 @@ func (r *Router) run(ctx context.Context) (err error) {
 	p := r.plan.Load()
 	if r.sockets, err = underlay.Open(p.site.Bind); errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return fmt.Errorf("%w: this host has no such address (%s: is it site %s?)", err, p.site.Source, p.site.Name)
+	} else if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another IKE daemon (charon, isakmpd, pluto) or router runs on %s: stop it", err, p.site.Bind)
 	} else if err != nil {
-		return err
+		return needsRoot(err)
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(r.sockets.Close())) }()
 
@@ -230,12 +233,23 @@ func (r *Router) replaceDevice(name string) {
 	}
 }
 
+// needsRoot says whose work this is if err is that somebody else tries it.
+func needsRoot(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: run needs root, or the capabilities of contrib/meshrouter@.service", err)
+	}
+	return err
+}
+
 func (r *Router) openState() (err error) {
 	if r.state, err = state.Open(r.opts.State, state.Options{}); err != nil {
 		if r.given.state && !errors.Is(err, state.ErrInUse) {
 			return &FlagError{"--state", err}
 		}
-		return err
+		if errors.Is(err, state.ErrInUse) {
+			return fmt.Errorf("%w: a router of this site still runs, or is just stopping: stop it, and try again in a moment", err)
+		}
+		return needsRoot(err)
 	}
 	for _, remark := range r.state.Remarks() {
 		r.log.Warn("restart state", slog.String("file", r.opts.State), slog.String("remark", remark))

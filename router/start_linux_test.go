@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"meshrouter/control"
@@ -89,6 +91,35 @@ func TestSecondRouter(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A router that is still stopping holds the state after its socket is gone: the message says so.
+func TestStateInUse(t *testing.T) {
+	t.Parallel()
+	_, o := startable(t)
+	f, err := state.Open(o.State, state.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), o); !errors.Is(err, state.ErrInUse) || !strings.Contains(err.Error(), "just stopping") {
+		t.Errorf("error %v, want state.ErrInUse and what to do", err)
+	}
+	if err := f.Remove(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who lacks a right is told whose work this is; other errors stay as they are.
+func TestNeedsRoot(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []error{syscall.EPERM, syscall.EACCES} {
+		if err := needsRoot(refused); !errors.Is(err, refused) || !strings.Contains(err.Error(), "needs root") {
+			t.Errorf("%v became %v", refused, err)
+		}
+	}
+	if err := needsRoot(syscall.EIO); err != syscall.EIO { //nolint:errorlint // the very same
+		t.Errorf("EIO became %v", err)
 	}
 }
 

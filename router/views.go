@@ -416,9 +416,10 @@ func (r *Router) viewSummary(ctx context.Context) (any, error) {
 	if err := r.ospf.Call(ctx, func() { s = r.instance.Summary(time.Now()) }); err != nil {
 		return nil, err
 	}
+	o := r.plan.Load().inventory.OSPF
 	return status.SummaryDoc{
 		Site: r.opts.Site, Version: r.opts.Version, RouterID: dotted(s.RouterID), UptimeSeconds: time.Since(r.started).Seconds(),
-		LastSPFAgoSeconds: s.LastSPF.Seconds(),
+		SPFDelayMsec: int(o.SPFDelay.Milliseconds()), SPFHoldMsec: int(o.SPFHold.Milliseconds()), LastSPFAgoSeconds: s.LastSPF.Seconds(),
 		Areas: []status.Area{{
 			ID: dotted(s.Area), Interfaces: s.Interfaces, Adjacent: s.FullCount, SPFRuns: s.SPFRuns, LSAs: s.LSAs, ChecksumSum: s.ChecksumSum,
 		}},

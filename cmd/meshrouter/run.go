@@ -48,7 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&opts.MeshFile, "mesh", "", "the mesh file")
 	f.StringVar(&opts.Site, "site", "", "the site whose router this is")
 	f.StringVar(&opts.Socket, "socket", "", "the control socket (default "+control.Dir+"/SITE.sock)")
-	f.StringVar(&opts.State, "state", "", "what a restart takes over: keys and sequence numbers, so keep it on a tmpfs (default "+control.Dir+"/SITE.state)")
+	f.StringVar(&opts.State, "state", "", "what a restart takes over: keys and sequence numbers, so keep it on a tmpfs (default "+control.Dir+"/SITE.state, in /dev/shm where /run is on a disk)")
 	f.StringVar(&opts.KeyLog, "keylog", "", "a directory to write all session keys to, for Wireshark")
 	f.StringVar(&opts.TUNBackend, "tun-backend", "wireguard", "wireguard (batches and offloads) or water (plain)")
 	f.StringVar(&format, "log-format", "text", "text or json")

@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,7 +26,7 @@ func (a *app) showCommand() *cobra.Command {
 
   summary      as ospfctl show (also without VIEW)
   neighbors    as ospfctl show neighbor, with the reason why one is not FULL
-  interfaces   as ospfctl show interfaces
+  interfaces   as ospfctl show interfaces, with the last OSPF packet refused on each
   database     as ospfctl show database
   rib          as ospfctl show rib
   fib          as ospfctl show fib; ! marks what OSPF, the router and the kernel do not agree on
@@ -82,6 +85,9 @@ func (a *app) socketFor(socket, site string) (string, error) {
 	found := control.Sockets(a.runDir)
 	switch len(found) {
 	case 0:
+		if _, err := os.ReadDir(a.runDir); errors.Is(err, fs.ErrPermission) {
+			return "", fmt.Errorf("%s cannot be read: run this as the user who runs the router, or as root", a.runDir)
+		}
 		return "", fmt.Errorf("no meshrouter runs here (%s holds no socket): start it with meshrouter run --mesh FILE --site SITE, or name its --socket", a.runDir)
 	case 1:
 		return found[0], nil
