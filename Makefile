@@ -4,8 +4,8 @@ GO ?= go
 # Stamping the commit into the binary fails where the checkout belongs to someone else (CI, chroots).
 export GOFLAGS ?= -buildvcs=false
 
-build: ## build ./meshrouter
-	$(GO) build -trimpath -o meshrouter ./cmd/meshrouter
+build: ## build ./meshrouter, a static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o meshrouter ./cmd/meshrouter
 
 lab: ## three sites in namespaces: build, run every step, print the proof (Debian, root)
 	test/install lab

@@ -60,6 +60,8 @@ type PeerConfig struct {
 	DPD                  time.Duration // probe after this long without inbound ESP; 0: only answer
 	NATT                 NATTraversal
 	Source               string // "mesh.yaml:12:5", the place to change in error messages
+	// SuiteSource and PSKSource are the places of these two, where they stand elsewhere; empty: Source.
+	SuiteSource, PSKSource string
 }
 
 // An Identity is what an ID payload carries (RFC 2407, 4.6.2).

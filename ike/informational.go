@@ -64,7 +64,7 @@ func (e *Engine) receiveInformational(s *step, p *peer, sa *isakmpSA, m *message
 		return drop(EventUnknownSA, "informational under an ISAKMP SA that does not exist")
 	case !sa.established && sa.initiator && sa.main.expect == 6:
 		s.rumour = true
-		return trouble(EventWrongPSK, "the peer answers message 5 with an error under keys that are not ours: the pre-shared keys differ%s", sa.peer.cfg.change("the pre-shared key (psk)"))
+		return trouble(EventWrongPSK, "the peer answers message 5 with an error under keys that are not ours: the pre-shared keys differ%s", sa.peer.cfg.change(changePSK))
 	case !sa.established:
 		return drop(EventUnexpectedMessage, "informational before main mode has ended")
 	}
@@ -131,7 +131,7 @@ func receiveRumour(p *peer, m *message) *failure {
 		f.text += ": " + p.cfg.refusal(n.Type, false, natState{})
 		f.severity, f.trouble = Warning, true
 	case own != nil && own.main.expect == 6:
-		f.text += ": probably the pre-shared keys differ" + p.cfg.change("the pre-shared key (psk)")
+		f.text += ": probably the pre-shared keys differ" + p.cfg.change(changePSK)
 		f.severity, f.trouble = Warning, true
 	case n.Type == isakmp.InvalidCookie:
 		f.text += ": it does not know our ISAKMP SA any more"

@@ -123,7 +123,7 @@ func (sa *isakmpSA) noise(s *step, row mainModeRow, m *message, f *failure) *fai
 		return f
 	}
 	c := &sa.peer.cfg
-	wrong := trouble(EventWrongPSK, "message %d from %s does not decrypt: the pre-shared keys differ%s", row.number, m.remote, c.change("the pre-shared key (psk)"))
+	wrong := trouble(EventWrongPSK, "message %d from %s does not decrypt: the pre-shared keys differ%s", row.number, m.remote, c.change(changePSK))
 	sa.complain(s, m, isakmp.PayloadMalformed)
 	return wrong
 }
@@ -154,11 +154,11 @@ func (p *peer) beginMainMode(s *step) {
 		p.mainAt = s.now.Add(p.e.jitter(200*time.Millisecond, 400*time.Millisecond))
 		return
 	case len(p.cfg.PSK) == 0:
-		s.report(p, noAddr, trouble(EventWrongPSK, "no pre-shared key is configured%s", p.cfg.change("the pre-shared key (psk)")))
+		s.report(p, noAddr, trouble(EventWrongPSK, "no pre-shared key is configured%s", p.cfg.change(changePSK)))
 		p.mainAt = s.now.Add(refusedPauseMax)
 		return
 	case len(p.cfg.Phase1) == 0:
-		s.report(p, noAddr, trouble(EventNoProposalChosen, "no phase 1 transform is configured that is supported%s", p.cfg.change("suite")))
+		s.report(p, noAddr, trouble(EventNoProposalChosen, "no phase 1 transform is configured that is supported%s", p.cfg.change(changeSuite)))
 		p.mainAt = s.now.Add(refusedPauseMax)
 		return
 	}
@@ -185,7 +185,7 @@ func (e *Engine) receiveFirst(s *step, p *peer, m *message) *failure {
 		return f
 	}
 	if len(p.cfg.PSK) == 0 {
-		return trouble(EventWrongPSK, "no pre-shared key is configured%s", p.cfg.change("the pre-shared key (psk)"))
+		return trouble(EventWrongPSK, "no pre-shared key is configured%s", p.cfg.change(changePSK))
 	}
 	if e.cookies[m.h.InitiatorCookie] != nil { // both ends would be ourselves, with the right key
 		return drop(EventBadCookie, "a message 1 with a cookie that is ours")
@@ -450,7 +450,7 @@ func (sa *isakmpSA) takeIdentity(s *step, m *message) *failure {
 func (sa *isakmpSA) authenticate(s *step, m *message, want []byte) *failure {
 	c := &sa.peer.cfg
 	if !keys.Equal(m.body(isakmp.PayloadHash), want) {
-		f := trouble(EventAuthenticationFailed, "the hash in the last message of main mode from %s does not fit: the pre-shared keys differ%s", m.remote, c.change("the pre-shared key (psk)"))
+		f := trouble(EventAuthenticationFailed, "the hash in the last message of main mode from %s does not fit: the pre-shared keys differ%s", m.remote, c.change(changePSK))
 		sa.complain(s, m, isakmp.InvalidHashInformation)
 		return f
 	}
@@ -547,6 +547,6 @@ func (x *mainMode) silence(sa *isakmpSA) string {
 	case x.expect == 4:
 		return "no answer to main mode message 3"
 	default:
-		return "no answer to main mode message 5: the pre-shared keys or identities differ" + c.change("the pre-shared key (psk)")
+		return "no answer to main mode message 5: the pre-shared keys or identities differ" + c.change(changePSK)
 	}
 }

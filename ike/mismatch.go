@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -25,26 +26,39 @@ func (c *PeerConfig) mismatch(phase, ours string, refused refusedRows) *failure 
 		texts = append(texts, fmt.Sprintf("and %d more", refused.more))
 	}
 	f := trouble(EventNoProposalChosen, "%s: nothing that the peer offers is allowed here. They offer %s. We allow %s%s",
-		phase, strings.Join(texts, "; "), ours, c.change("suite"))
+		phase, strings.Join(texts, "; "), ours, c.change(changeSuite))
 	f.notify, f.rows = notifyNoProposal, refused.rows
 	return f
 }
 
 // change says what to change and where.
 func (c *PeerConfig) change(what string) string {
-	if c.Source == "" {
+	where := c.Source
+	switch what {
+	case changeSuite:
+		where = cmp.Or(c.SuiteSource, where)
+	case changePSK:
+		where = cmp.Or(c.PSKSource, where)
+	}
+	if where == "" {
 		return "; change " + what + ", or the peer's"
 	}
-	return fmt.Sprintf("; change %s at %s, or the peer's", what, c.Source)
+	return fmt.Sprintf("; change %s at %s, or the peer's", what, where)
 }
+
+// What change knows the places of.
+const (
+	changeSuite = "suite"
+	changePSK   = "the pre-shared key (psk)"
+)
 
 // refusal explains an error notification of the peer by what we sent.
 func (c *PeerConfig) refusal(n isakmp.NotifyType, phase2 bool, nat natState) string {
 	switch {
 	case n == isakmp.NoProposalChosen && phase2, n == isakmp.AttributesNotSupported && phase2, n == isakmp.InvalidTransformID && phase2:
-		return fmt.Sprintf("the peer refuses what we offer in phase 2: %s%s", phase2List(c, nat), c.change("suite"))
+		return fmt.Sprintf("the peer refuses what we offer in phase 2: %s%s", phase2List(c, nat), c.change(changeSuite))
 	case n == isakmp.NoProposalChosen, n == isakmp.AttributesNotSupported, n == isakmp.InvalidTransformID:
-		return fmt.Sprintf("the peer refuses what we offer in phase 1: %s, lifetime %s%s", phase1List(c.Phase1), c.Phase1Lifetime, c.change("suite"))
+		return fmt.Sprintf("the peer refuses what we offer in phase 1: %s, lifetime %s%s", phase1List(c.Phase1), c.Phase1Lifetime, c.change(changeSuite))
 	case n == isakmp.InvalidIDInformation && phase2:
 		return fmt.Sprintf("the peer refuses our proxy ids: local %s, remote %s%s", c.LocalTS, c.RemoteTS, c.change("proxy ids"))
 	default:

@@ -212,7 +212,7 @@ func (p *peer) beginQuickMode(s *step, sa *isakmpSA) {
 	sa.used.addQuick(q.id)
 	chain, err := sa.keys.Phase2Chain(sa.lastBlock, q.id)
 	if err != nil || len(p.cfg.Phase2) == 0 {
-		s.report(p, sa.remote, trouble(EventNoProposalChosen, "no phase 2 transform is configured%s", p.cfg.change("suite")))
+		s.report(p, sa.remote, trouble(EventNoProposalChosen, "no phase 2 transform is configured%s", p.cfg.change(changeSuite)))
 		p.quickAt = s.now.Add(p.pause())
 		return
 	}

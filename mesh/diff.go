@@ -37,7 +37,7 @@ func Diff(old, new End) []string {
 
 // comparable leaves out what is compared otherwise or not at all.
 func comparable(e End) End {
-	e.Site, e.Peer, e.Source, e.Suite.Source, e.Suite.Name = nil, nil, "", "", ""
+	e.Site, e.Peer, e.Source, e.PSKSource, e.Suite.Source, e.Suite.Name = nil, nil, "", "", "", ""
 	e.PSK, e.Auth = secret.Key(nil), Auth{}
 	return e
 }

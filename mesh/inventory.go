@@ -113,6 +113,7 @@ type End struct {
 	Local, Remote     netip.Addr
 	Suite             Suite
 	PSK               secret.Key
+	PSKSource         string   // "mesh.secrets.yaml:3:14", or a file of systemd's credentials
 	LocalID, RemoteID Identity // phase 1; a zero LocalID sends Local, a zero RemoteID accepts any
 	LocalTS, RemoteTS Selector // phase 2 (proxy ids)
 	Mode              Mode

@@ -442,6 +442,7 @@ func (l *loader) finishPSK(d *draft) {
 	}
 	if ok {
 		d.ends[0].PSK, d.ends[1].PSK = e.key, e.key
+		d.ends[0].PSKSource, d.ends[1].PSKSource = e.source(), e.source()
 	}
 }
 

@@ -31,6 +31,14 @@ type secretEntry struct {
 	line, column int
 }
 
+// source is where the key stands: file:line:column, or the file alone.
+func (e secretEntry) source() string {
+	if e.line == 0 {
+		return e.file
+	}
+	return fmt.Sprintf("%s:%d:%d", e.file, e.line, e.column)
+}
+
 // defaultPSK is the secret for links that have none of their own.
 const defaultPSK = "psk"
 

@@ -334,6 +334,8 @@ func (n *neighbor) receiveRequest(s *step, q LinkStateRequest) {
 // stuckReason says in words what a neighbor between two-way and full waits for.
 func (n *neighbor) stuckReason(now time.Time) string {
 	switch n.state {
+	case Init:
+		return "its hellos do not name us: it does not hear ours, or refuses them"
 	case ExStart:
 		return fmt.Sprintf("no answer to our first database description for %v", now.Sub(n.since).Truncate(time.Second))
 	case Loading:

@@ -200,6 +200,9 @@ func (s *step) event(f *ospfInterface, name string, warning bool, text string) {
 // refuse counts and tells why a packet was not taken, and remembers it for `show`.
 func (s *step) refuse(f *ospfInterface, n *neighbor, name string, err error) {
 	f.lastError = err.Error()
+	if f.cfg.Source != "" {
+		f.lastError += "; our end is set at " + f.cfg.Source
+	}
 	if n != nil && n.state != Full {
 		n.reason = f.lastError
 	}

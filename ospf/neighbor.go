@@ -158,6 +158,9 @@ func (n *neighbor) become(s *step, to NeighborState, reason string) {
 		return
 	}
 	n.state, n.since = to, s.now
+	if to == Full {
+		n.f.lastError = "" // whatever was wrong here is mended
+	}
 	n.changes++
 	if to == Full {
 		n.reason = ""

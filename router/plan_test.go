@@ -81,6 +81,10 @@ func TestIKEConfigOfAPlan(t *testing.T) {
 	if p.Profile != ike.ProfileOpenBSD || p.Phase1Lifetime != 8*time.Hour || p.Phase2Lifetime != time.Hour || len(p.Phase2) != 1 {
 		t.Errorf("peer is %+v", p)
 	}
+	// What to change stands in three places: the link, its suite, and the secrets file.
+	if p.Source == p.SuiteSource || !strings.HasPrefix(p.SuiteSource, "triangle.yaml:") || !strings.HasPrefix(p.PSKSource, "secrets.yaml:2:") {
+		t.Errorf("the places to change are link %s, suite %s, psk %s", p.Source, p.SuiteSource, p.PSKSource)
+	}
 	if got := phase1Name(p.Phase1[0]); got != "3des-sha1-modp1024" {
 		t.Errorf("phase 1 is %s", got)
 	}

@@ -30,7 +30,7 @@ func (p *plan) ikeConfig() ike.Config {
 			PFS: ike.Group(s.PFS), Mode: ike.EncapsulationMode(l.Mode),
 			LocalTS: ikeSelector(l.LocalTS), RemoteTS: ikeSelector(l.RemoteTS),
 			Phase1Lifetime: s.IKELifetime, Phase2Lifetime: s.ESPLifetime, Phase2Kilobytes: s.Kilobytes,
-			DPD: l.DPD, NATT: ikeNATT(l.NATT), Source: l.Source,
+			DPD: l.DPD, NATT: ikeNATT(l.NATT), Source: l.Source, SuiteSource: s.Source, PSKSource: l.PSKSource,
 		})
 	}
 	return c

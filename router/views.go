@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -61,11 +62,21 @@ func neighborStateName(s ospf.NeighborState) string {
 
 func (r *Router) viewNeighbors(ctx context.Context) (any, error) {
 	var list []ospf.NeighborStatus
-	if err := r.ospf.Call(ctx, func() { list = r.instance.Neighbors(time.Now()) }); err != nil {
+	var interfaces []ospf.InterfaceStatus
+	err := r.ospf.Call(ctx, func() {
+		now := time.Now()
+		list, interfaces = r.instance.Neighbors(now), r.instance.Interfaces(now)
+	})
+	if err != nil {
 		return nil, err
 	}
 	p := r.plan.Load()
-	doc := status.NeighborsDoc{Neighbors: []status.Neighbor{}}
+	doc := status.NeighborsDoc{Neighbors: []status.Neighbor{}, Silent: []status.SilentInterface{}}
+	for _, i := range interfaces {
+		if l := p.links[i.Config.Name]; l != nil && i.Neighbors == 0 {
+			doc.Silent = append(doc.Silent, status.SilentInterface{Interface: l.Link, Peer: l.Peer.Name, Reason: r.silence(i)})
+		}
+	}
 	for _, n := range list {
 		row := status.Neighbor{
 			ID: dotted(n.ID), Priority: n.Priority, State: neighborStateName(n.State), InterfaceState: "P2P",
@@ -79,6 +90,19 @@ func (r *Router) viewNeighbors(ctx context.Context) (any, error) {
 		doc.Neighbors = append(doc.Neighbors, row)
 	}
 	return doc, nil
+}
+
+// silence says why there is no neighbor on an interface.
+func (r *Router) silence(i ospf.InterfaceStatus) string {
+	switch peer := r.peer(i.Config.Name); {
+	case peer.state != ike.PeerUp:
+		return "IKE: " + cmp.Or(peer.reason, "no SA")
+	case !i.Up:
+		return cmp.Or(i.Reason, "the interface is down")
+	case i.LastError != "":
+		return i.LastError
+	}
+	return "no hello has come through the tunnel"
 }
 
 func (r *Router) viewInterfaces(ctx context.Context) (any, error) {

@@ -5,6 +5,15 @@ import "net/netip"
 // NeighborsDoc is `show neighbor`.
 type NeighborsDoc struct {
 	Neighbors []Neighbor `json:"neighbors"`
+	// Silent are the links on which there is no neighbor.
+	Silent []SilentInterface `json:"silent_interfaces"`
+}
+
+// A SilentInterface is a link without a neighbor.
+type SilentInterface struct {
+	Interface string `json:"interface"`
+	Peer      string `json:"peer"`   // the site's name
+	Reason    string `json:"reason"` // in words
 }
 
 // A Neighbor is one OSPF neighbor.

@@ -46,6 +46,9 @@ func (d NeighborsDoc) Table(w io.Writer) {
 		printf(w, "%-15s %-3d %-12s %-9s", address(n.ID), n.Priority, n.State+"/"+n.InterfaceState, timeframe(n.DeadInSeconds))
 		printf(w, "%-15s %-9s %s\n", address(n.Address), n.Interface, uptime)
 	}
+	for _, s := range d.Silent {
+		why = append(why, fmt.Sprintf("no neighbor on %s: %s", s.Interface, s.Reason))
+	}
 	explain(w, why)
 }
 

@@ -23,7 +23,7 @@ func port(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 // documents are those of london in the lab: what the files in testdata show.
 func documents() map[string]Document {
 	return map[string]Document{
-		"neighbors": &NeighborsDoc{[]Neighbor{
+		"neighbors": &NeighborsDoc{Silent: []SilentInterface{{"london-kyoto", "kyoto", "IKE: no SA"}}, Neighbors: []Neighbor{
 			{ID: addr("0.0.0.2"), Priority: 1, State: "FULL", InterfaceState: "P2P", DeadInSeconds: 3.9, Address: addr("10.255.0.2"), Interface: "london-tokyo", UptimeSeconds: 3723.4},
 			{ID: addr("0.0.0.3"), Priority: 1, State: "EXSTA", InterfaceState: "P2P", DeadInSeconds: 4, Address: addr("10.255.0.5"), Interface: "gre0", UptimeSeconds: 0, Reason: "its DD packets have MTU 1500, ours is 1422 and mtu-check is strict"},
 			{ID: addr("10.255.100.100"), Priority: 1, State: "FULL", InterfaceState: "P2P", DeadInSeconds: 35, Address: addr("10.255.100.101"), Interface: "gre1", UptimeSeconds: 8*86400 + 7200},
