@@ -245,11 +245,15 @@ func TestIKEMismatch(t *testing.T) {
 					t.Error("strongSwan has come up")
 				}
 			}
-			peer.Eventually(t, 30*time.Second, "the log explains", func() error { return s.logged(append(c.words, "mesh.yaml:11:")...) })
+			where := map[string]string{"pre-shared key": "mesh.secrets.yaml:1:", "proxy ids": "mesh.yaml:11:"}[c.name]
+			if where == "" {
+				where = "mesh.yaml:6:" // the suite
+			}
+			peer.Eventually(t, 30*time.Second, "the log explains", func() error { return s.logged(append(c.words, where)...) })
 			if s.secured() == nil {
 				t.Error("there are SAs in spite of the mismatch")
 			}
-			if state, reason, err := s.ikeState(); state == "up" || err != nil || !strings.Contains(reason, "mesh.yaml:11:") {
+			if state, reason, err := s.ikeState(); state == "up" || err != nil || !strings.Contains(reason, where) {
 				t.Errorf("show ike says %s: %s, %v", state, reason, err)
 			}
 		})

@@ -135,15 +135,15 @@ func TestStrongSwanOurRekeys(t *testing.T) {
 	})
 }
 
-// With the wrong key nobody comes up, and the log names the line of the mesh file.
+// With the wrong key nobody comes up, and the log names the line of the secrets file.
 func TestStrongSwanWrongPSK(t *testing.T) {
 	t.Parallel()
 	n := peer.NewNet(t)
 	startStrongSwan(t, n, peer.Settings{"PSK": "another key"})
 	s := startStack(t, n, stackMesh("{ike: 8h, esp: 1h}", "mtu: 1320, initiate: ours, "+tunnelMode))
-	peer.Eventually(t, 30*time.Second, "the log tells of the key and of mesh.yaml", func() error {
+	peer.Eventually(t, 30*time.Second, "the log tells of the key and where it stands", func() error {
 		log := s.Log()
-		if !strings.Contains(log, "mesh.yaml:11") || !strings.Contains(strings.ToLower(log), "psk") {
+		if !strings.Contains(log, "mesh.secrets.yaml:1:") || !strings.Contains(strings.ToLower(log), "psk") {
 			return fmt.Errorf("not in the log")
 		}
 		return nil
