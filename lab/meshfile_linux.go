@@ -120,11 +120,12 @@ func usedSecrets(inv *mesh.Inventory, candidates map[string]string) map[string]s
 	return used
 }
 
-// randomText is n random printable characters, 6 bits each.
+// randomText is n printable characters, all but the first random with 6 bits each. The first is a
+// letter: a key that begins with 0x would be hexadecimal.
 func randomText(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
-	return base64.RawURLEncoding.EncodeToString(b)[:n]
+	return "k" + base64.RawURLEncoding.EncodeToString(b)[:n-1]
 }
 
 // edit makes the file one that fits the lab.
