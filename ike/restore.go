@@ -3,6 +3,7 @@ package ike
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -340,7 +341,11 @@ func readTime(r *wire.Reader, field string) time.Time {
 	if ns == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, int64(ns)) //nolint:gosec // written from an int64
+	if ns > math.MaxInt64 {
+		r.Fail(field, "a time before 1970")
+		return time.Time{}
+	}
+	return time.Unix(0, int64(ns)) //nolint:gosec // checked above
 }
 
 // restore takes a blob: now if its peer is configured, otherwise when it is.
