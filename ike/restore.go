@@ -345,7 +345,7 @@ func readTime(r *wire.Reader, field string) time.Time {
 		r.Fail(field, "a time before 1970")
 		return time.Time{}
 	}
-	return time.Unix(0, int64(ns)) //nolint:gosec // checked above
+	return time.Unix(0, int64(ns))
 }
 
 // restore takes a blob: now if its peer is configured, otherwise when it is.
