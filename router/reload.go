@@ -8,7 +8,6 @@ import (
 	"meshrouter/dataplane"
 	"meshrouter/ike"
 	"meshrouter/mesh"
-	"meshrouter/ospf"
 )
 
 // reload reads the mesh file again and applies what is different. A file with errors, or a change
@@ -37,10 +36,10 @@ func (r *Router) reload(ctx context.Context) {
 // compare lists the links that a plan adds, changes and removes.
 func (p *plan) compare(old *plan) (added, changed, removed []string) {
 	for _, l := range p.order {
-		switch prev := old.links[l.Link]; {
-		case prev == nil:
+		switch {
+		case old.links[l.Link] == nil:
 			added = append(added, l.Link)
-		case mesh.Changed(prev.End, l.End):
+		case l.differs(old):
 			changed = append(changed, l.Link)
 		}
 	}
@@ -50,6 +49,12 @@ func (p *plan) compare(old *plan) (added, changed, removed []string) {
 		}
 	}
 	return added, changed, removed
+}
+
+// differs reports whether the link is new or not the same as in the old plan.
+func (l *link) differs(old *plan) bool {
+	prev := old.links[l.Link]
+	return prev == nil || mesh.Changed(prev.End, l.End)
 }
 
 // apply makes the plan the one in force: additions first, then changes, then removals. It runs on the IKE
@@ -62,10 +67,7 @@ func (r *Router) apply(old, p *plan) {
 	r.setTunnels(old, p)
 	r.plan.Store(p)
 	r.routes.setPlan(p)
-	r.ospf.Post(ospf.Configure{Config: p.ospfConfig(r.state.Sequence() + 1)})
-	for _, lan := range p.site.LAN {
-		r.ospf.Post(ospf.InterfaceUp{Interface: p.lanInterface(lan).Name})
-	}
+	r.configureOSPF(p)
 	r.ike.Post(ike.Configure{Config: p.ikeConfig()})
 	if err := r.kernel.setup(p.addresses(), p.deviceMTU()); err != nil {
 		r.problem("reload", err)
@@ -77,7 +79,7 @@ func (r *Router) apply(old, p *plan) {
 func (r *Router) setTunnels(old, p *plan) {
 	var configs []dataplane.TunnelConfig
 	for _, l := range p.order {
-		if old == nil || old.links[l.Link] == nil || mesh.Changed(old.links[l.Link].End, l.End) {
+		if old == nil || l.differs(old) {
 			configs = append(configs, l.tunnelConfig(l.NATT == mesh.NATTForce || r.sas.udp(l.Link)))
 		}
 	}

@@ -290,13 +290,18 @@ func (r *Router) compose() error {
 
 	r.setTunnels(nil, p)
 	r.routes.setPlan(p)
+	r.configureOSPF(p)
+	r.restore()
+	r.ike.Post(ike.Configure{Config: p.ikeConfig()})
+	return nil
+}
+
+// configureOSPF gives OSPF its part of the plan. LANs are up from the start; tunnels follow their SAs.
+func (r *Router) configureOSPF(p *plan) {
 	r.ospf.Post(ospf.Configure{Config: p.ospfConfig(r.state.Sequence() + 1)})
 	for _, lan := range p.site.LAN {
 		r.ospf.Post(ospf.InterfaceUp{Interface: p.lanInterface(lan).Name})
 	}
-	r.restore()
-	r.ike.Post(ike.Configure{Config: p.ikeConfig()})
-	return nil
 }
 
 // serve runs everything until it is told to end.

@@ -143,10 +143,9 @@ func (b *saBoard) add(child ike.ChildSA) error {
 // install makes the data plane's SA and finds its counters, which of a restored SA must be there:
 // without them sequence numbers would be sent twice.
 func (b *saBoard) install(child ike.ChildSA, k saKey) (*installedSA, error) {
-	dir := byte(dirOut)
-	newSA := esp.NewOutbound
+	dir, newSA := direction(child.Inbound), esp.NewOutbound
 	if child.Inbound {
-		dir, newSA = dirIn, esp.NewInbound
+		newSA = esp.NewInbound
 	}
 	if _, found := b.r.state.Lookup(dir, child.SPI, k.remote); child.Restored && !found {
 		return nil, fmt.Errorf("SA 0x%08x is in the state file without its sequence numbers: not used", child.SPI)

@@ -37,7 +37,7 @@ func (r *Router) views() map[string]control.View {
 	}
 }
 
-// neighborStateNames are ospfctl's words, from Down to Full.
+// neighborStateName is ospfctl's word for a state.
 func neighborStateName(s ospf.NeighborState) string {
 	switch s {
 	case ospf.Down:
