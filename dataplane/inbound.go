@@ -39,7 +39,7 @@ func (w *worker) fromPeers(inUse *sync.Mutex, ps []underlay.Packet) {
 			w.admit(p)
 		}
 	}
-	esp.Open(w.jobs)
+	w.batch.Open(w.jobs)
 	var touched *esp.SA
 	for i := range w.jobs {
 		j := &w.jobs[i]

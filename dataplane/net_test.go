@@ -345,7 +345,7 @@ func (f *forger) seal(next uint8, payload []byte) []byte {
 		f.n.t.Fatal(err)
 	}
 	buf := append(make([]byte, esp.HeadRoom, esp.HeadRoom+len(payload)+esp.TailRoom), payload...)
-	out := esp.Seal([]esp.Job{{SA: f.out, Seq: seq, Pkt: buf, NextHeader: next}}, nil)
+	out := new(esp.Batch).Seal([]esp.Job{{SA: f.out, Seq: seq, Pkt: buf, NextHeader: next}}, nil)
 	return bytes.Clone(out[0].Bytes())
 }
 
@@ -367,7 +367,7 @@ func (f *forger) got() (packets [][]byte, next []uint8) {
 	f.n.t.Helper()
 	for _, w := range f.n.sent() {
 		jobs := []esp.Job{{SA: f.in, Pkt: w.Payload}}
-		esp.Open(jobs)
+		new(esp.Batch).Open(jobs)
 		if jobs[0].Err != nil {
 			f.n.t.Fatalf("opening what was sent to %v: %v", w.Dst, jobs[0].Err)
 		}

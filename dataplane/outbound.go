@@ -110,6 +110,7 @@ type owner struct {
 	e *Engine
 
 	mu      sync.Mutex
+	batch   esp.Batch
 	jobs    []esp.Job
 	sealed  []esp.Sealed
 	acquire []fib.TunnelID
@@ -145,7 +146,7 @@ func (o *owner) sendLocked(now time.Time, out []outgoing) int {
 	if len(o.jobs) == 0 {
 		return 0
 	}
-	o.sealed = esp.Seal(o.jobs, o.sealed)
+	o.sealed = o.batch.Seal(o.jobs, o.sealed)
 	if failed := len(o.jobs) - len(o.sealed); failed > 0 {
 		o.e.drops[dropSeal].Add(uint64(failed))
 	}

@@ -54,6 +54,7 @@ type worker struct {
 	v     *view
 	now   time.Time
 
+	batch   esp.Batch
 	jobs    []esp.Job
 	from    []received   // by job
 	toHost  [][]byte     // with tunRoom in front

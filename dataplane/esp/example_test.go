@@ -38,7 +38,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	sealed := esp.Seal([]esp.Job{{SA: out, Seq: first, Pkt: buf, NextHeader: esp.NextHeaderIPv4}}, nil)
+	var batch esp.Batch
+	sealed := batch.Seal([]esp.Job{{SA: out, Seq: first, Pkt: buf, NextHeader: esp.NextHeaderIPv4}}, nil)
 	wire := sealed[0].Bytes()
 	fmt.Println(out.Suite(), len(payload), "bytes become", len(wire))
 
@@ -46,7 +47,7 @@ func Example() {
 	spi, seq, _ := esp.Header(wire)
 	fmt.Printf("SPI 0x%08x, sequence %d, replay: %v\n", spi, seq, in.ReplayCheck(seq))
 	jobs := []esp.Job{{SA: in, Pkt: wire}}
-	esp.Open(jobs)
+	batch.Open(jobs)
 	fmt.Printf("%q, next header %d, error %v, update: %v\n", jobs[0].Pkt, jobs[0].NextHeader, jobs[0].Err, in.ReplayUpdate(seq))
 	fmt.Println("the same packet again:", in.ReplayCheck(seq))
 	// Output:

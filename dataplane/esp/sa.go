@@ -1,11 +1,16 @@
 package esp
 
 import (
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"meshrouter/dataplane/esp/aescbc"
+	"meshrouter/dataplane/esp/des3"
+	"meshrouter/dataplane/esp/hmacs"
 )
 
 // A Cipher is an ESP encryption transform. The values are those of the IPsec DOI (RFC 2407, 4.4.4),
@@ -89,9 +94,20 @@ type SA struct {
 	suite    *suite
 	counters *Counters
 
-	transform transform
-	outbound  bool
-	sealed    uint64 // outbound: the last sequence number sealed, so that none is used twice
+	outbound bool
+	sealed   uint64 // outbound: the last sequence number sealed, so that none is used twice
+
+	keys
+}
+
+// keys are the expanded keys of one SA: aead alone, or auth with at most one of des3 and aes.
+type keys struct {
+	des3    *des3.Key
+	aes     *aescbc.Key
+	auth    *hmacs.Key
+	aead    cipher.AEAD
+	salt    [saltLen]byte
+	firstIV uint64 // combined modes: what the counter that is the IV starts from; test vectors choose it
 }
 
 // NewOutbound makes the SA that seals what we send. Keys are not kept, only their schedules.
@@ -111,11 +127,11 @@ func newSA(p Params, outbound bool) (*SA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("esp: SPI 0x%08x: %w", p.SPI, err)
 	}
-	t, err := s.newTransform(p.EncKey, p.AuthKey, outbound)
+	k, err := s.newKeys(p.EncKey, p.AuthKey)
 	if err != nil {
 		return nil, fmt.Errorf("esp: SPI 0x%08x: %s: %w", p.SPI, s.name, err)
 	}
-	sa := &SA{spi: p.SPI, mode: p.Mode, src: p.Src, suite: s, counters: p.Counters, transform: t, outbound: outbound}
+	sa := &SA{spi: p.SPI, mode: p.Mode, src: p.Src, suite: s, counters: p.Counters, keys: k, outbound: outbound}
 	if sa.counters == nil {
 		sa.counters = new(Counters)
 	}

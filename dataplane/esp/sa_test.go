@@ -124,7 +124,7 @@ func TestSealRefusesSequence(t *testing.T) {
 			want error
 		}{{0, ErrSequence}, {2, nil}, {2, ErrSequence}, {1, ErrSequence}, {5, nil}, {6, ErrSequence}, {1 << 32, ErrSequence}} {
 			jobs := []Job{{SA: sa, Seq: step.seq, Pkt: clearPacket([]byte("payload"))}}
-			out := Seal(jobs, nil)
+			out := new(Batch).Seal(jobs, nil)
 			if !errors.Is(jobs[0].Err, step.want) || (len(out) == 1) != (step.want == nil) {
 				t.Errorf("%s: sequence %d: %v, %d packets, want %v", s.name, step.seq, jobs[0].Err, len(out), step.want)
 			}
@@ -145,7 +145,7 @@ func TestSequenceSurvivesKill(t *testing.T) {
 	p.Counters = CountersAt(memory)
 	after := mustSA(t, p, true)
 	jobs := []Job{{SA: after, Seq: 128, Pkt: clearPacket(nil)}}
-	if Seal(jobs, nil); !errors.Is(jobs[0].Err, ErrSequence) {
+	if new(Batch).Seal(jobs, nil); !errors.Is(jobs[0].Err, ErrSequence) {
 		t.Errorf("a number of the killed process was sealed: %v", jobs[0].Err)
 	}
 	if first, err := after.NextSequence(1); err != nil || first != 129 {
@@ -157,7 +157,7 @@ func TestInboundSADoesNotSealNorOutboundOpen(t *testing.T) {
 	t.Parallel()
 	out, in := pair(t, suiteNamed(t, "3des-cbc/hmac-sha1").params(0x1000, Tunnel))
 	jobs := []Job{{SA: in, Seq: 1, Pkt: clearPacket(nil)}}
-	if Seal(jobs, nil); jobs[0].Err == nil {
+	if new(Batch).Seal(jobs, nil); jobs[0].Err == nil {
 		t.Error("an inbound SA sealed")
 	}
 	if j := openOnePacket(out, sealOnePacket(t, out, nil, 4)); j.Err == nil {

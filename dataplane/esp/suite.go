@@ -3,19 +3,22 @@ package esp
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/des" //nolint:gosec // G502: 3DES is what the old peers of this router speak
-	"crypto/hmac"
-	"crypto/md5"  //nolint:gosec // G501: RFC 2403
-	"crypto/sha1" //nolint:gosec // G505: RFC 2404
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"meshrouter/dataplane/esp/aescbc"
+	"meshrouter/dataplane/esp/des3"
+	"meshrouter/dataplane/esp/hmacs"
 )
+
+// aeadIV is the explicit IV of the combined modes, bytes.
+const aeadIV = 8
+
+// maxICV is the longest ICV, that of HMAC-SHA-512, bytes.
+const maxICV = 32
 
 // saltLen is the secret part of a combined mode's nonce, at the end of the key (RFC 4106, 8.1;
 // RFC 7634, 2).
@@ -23,31 +26,30 @@ const saltLen = 4
 
 // A cipherSpec is a cipher with one key length.
 type cipherSpec struct {
-	id       Cipher
-	name     string
-	keyLen   int // bytes, without salt
-	iv       int // bytes of explicit IV
-	block    int // the encrypted part is a multiple of this; at least 4 (RFC 4303, 2.4)
-	tag      int // bytes of ICV that the cipher makes itself; 0: it needs an authSpec
-	newBlock func(key []byte) (cipher.Block, error)
-	newAEAD  func(key []byte) (cipher.AEAD, error)
+	id      Cipher
+	name    string
+	keyLen  int // bytes, without salt
+	iv      int // bytes of explicit IV
+	block   int // the encrypted part is a multiple of this; at least 4 (RFC 4303, 2.4)
+	tag     int // bytes of ICV that the cipher makes itself; 0: it needs an authSpec
+	newAEAD func(key []byte) (cipher.AEAD, error)
 }
 
 // An authSpec is an integrity transform; its key is as long as its digest (RFC 2403, 2404, 4868).
 type authSpec struct {
-	id      Auth
-	name    string
-	keyLen  int
-	icv     int
-	newHash func() hash.Hash
+	id     Auth
+	name   string
+	keyLen int
+	icv    int
+	hash   hmacs.Hash
 }
 
 var cipherTable = [...]cipherSpec{
-	{id: TripleDESCBC, name: "3des-cbc", keyLen: 24, iv: 8, block: 8, newBlock: newTripleDES},
+	{id: TripleDESCBC, name: "3des-cbc", keyLen: 24, iv: 8, block: 8},
 	{id: NullCipher, name: "null", block: 4},
-	{id: AESCBC, name: "aes-cbc-128", keyLen: 16, iv: 16, block: 16, newBlock: aes.NewCipher},
-	{id: AESCBC, name: "aes-cbc-192", keyLen: 24, iv: 16, block: 16, newBlock: aes.NewCipher},
-	{id: AESCBC, name: "aes-cbc-256", keyLen: 32, iv: 16, block: 16, newBlock: aes.NewCipher},
+	{id: AESCBC, name: "aes-cbc-128", keyLen: 16, iv: 16, block: 16},
+	{id: AESCBC, name: "aes-cbc-192", keyLen: 24, iv: 16, block: 16},
+	{id: AESCBC, name: "aes-cbc-256", keyLen: 32, iv: 16, block: 16},
 	{id: AESGCM16, name: "aes-gcm-16-128", keyLen: 16, iv: 8, block: 4, tag: 16, newAEAD: newGCM},
 	{id: AESGCM16, name: "aes-gcm-16-192", keyLen: 24, iv: 8, block: 4, tag: 16, newAEAD: newGCM},
 	{id: AESGCM16, name: "aes-gcm-16-256", keyLen: 32, iv: 8, block: 4, tag: 16, newAEAD: newGCM},
@@ -56,16 +58,15 @@ var cipherTable = [...]cipherSpec{
 
 var authTable = [...]authSpec{
 	{id: NoAuth},
-	{id: HMACMD5, name: "hmac-md5", keyLen: 16, icv: 12, newHash: md5.New},
-	{id: HMACSHA1, name: "hmac-sha1", keyLen: 20, icv: 12, newHash: sha1.New},
-	{id: HMACSHA256, name: "hmac-sha2-256", keyLen: 32, icv: 16, newHash: sha256.New},
-	{id: HMACSHA384, name: "hmac-sha2-384", keyLen: 48, icv: 24, newHash: sha512.New384},
-	{id: HMACSHA512, name: "hmac-sha2-512", keyLen: 64, icv: 32, newHash: sha512.New},
+	{id: HMACMD5, name: "hmac-md5", keyLen: 16, icv: 12, hash: hmacs.MD5},
+	{id: HMACSHA1, name: "hmac-sha1", keyLen: 20, icv: 12, hash: hmacs.SHA1},
+	{id: HMACSHA256, name: "hmac-sha2-256", keyLen: 32, icv: 16, hash: hmacs.SHA256},
+	{id: HMACSHA384, name: "hmac-sha2-384", keyLen: 48, icv: 24, hash: hmacs.SHA384},
+	{id: HMACSHA512, name: "hmac-sha2-512", keyLen: 64, icv: 32, hash: hmacs.SHA512},
 }
 
-// A suite is a cipher with its integrity; jobs of one suite are worked on together.
+// A suite is a cipher with its integrity.
 type suite struct {
-	bit    uint64 // one bit a suite, so that a set of suites is a word
 	name   string
 	cipher *cipherSpec
 	auth   *authSpec
@@ -79,7 +80,7 @@ var suiteTable = newSuiteTable()
 func newSuiteTable() (table [len(cipherTable)][len(authTable)]suite) {
 	for c := range cipherTable {
 		for a := range authTable {
-			s := suite{bit: 1 << (c*len(authTable) + a), cipher: &cipherTable[c], auth: &authTable[a]}
+			s := suite{cipher: &cipherTable[c], auth: &authTable[a]}
 			switch {
 			case s.cipher.tag > 0 && s.auth.id == NoAuth:
 				s.name, s.icv = s.cipher.name, s.cipher.tag
@@ -129,47 +130,41 @@ func (s *suite) encKeyLen() int {
 // head is the length of everything before the payload.
 func (s *suite) head() int { return headerLen + s.cipher.iv }
 
-// overhead is the only arithmetic of sizes: MTU and seal both come from here.
+// overhead is the only arithmetic of sizes: MTU and frame both come from here.
 func (s *suite) overhead(payload int) (head, tail int) {
 	pad := -(payload + trailerLen) & (s.cipher.block - 1)
 	return s.head(), pad + trailerLen + s.icv
 }
 
-func (s *suite) newTransform(encKey, authKey []byte, outbound bool) (transform, error) {
-	if s.cipher.tag > 0 {
-		a, err := s.cipher.newAEAD(encKey[:s.cipher.keyLen])
-		if err != nil {
-			return nil, err
-		}
-		t := &aeadTransform{aead: a}
-		copy(t.nonce[:saltLen], encKey[s.cipher.keyLen:])
-		return t, nil
+// newKeys expands the keys of an SA.
+func (s *suite) newKeys(encKey, authKey []byte) (k keys, err error) {
+	switch {
+	case s.cipher.newAEAD != nil:
+		copy(k.salt[:], encKey[s.cipher.keyLen:])
+		k.aead, err = s.cipher.newAEAD(encKey[:s.cipher.keyLen])
+		return k, err
+	case s.cipher.id == TripleDESCBC:
+		k.des3, err = newTripleDES(encKey)
+	case s.cipher.id == AESCBC:
+		k.aes, err = aescbc.NewKey(encKey)
 	}
-	t := &cbcTransform{iv: s.cipher.iv, icv: s.icv, mac: mac{hash: hmac.New(s.auth.newHash, authKey)}}
-	if s.cipher.newBlock != nil {
-		b, err := s.cipher.newBlock(encKey)
-		if err != nil {
-			return nil, err
-		}
-		t.mode = newCBC(b, outbound)
-	}
-	t.ivs.used = len(t.ivs.buf)
-	return t, nil
+	k.auth = hmacs.NewKey(s.auth.hash, authKey)
+	return k, err
 }
 
 var errDegenerateKey = errors.New("key is single DES: two neighbouring thirds are equal (RFC 2451, 2.3)")
 
 // newTripleDES refuses the keys that RFC 2451, 2.3 tells us to refuse.
-func newTripleDES(key []byte) (cipher.Block, error) {
-	const third = des.BlockSize
-	var k [3 * third]byte
+func newTripleDES(key []byte) (*des3.Key, error) {
+	const third = des3.KeySize / 3
+	var k [des3.KeySize]byte
 	for i, b := range key {
 		k[i] = b &^ 1 // the lowest bit is parity
 	}
 	if subtle.ConstantTimeCompare(k[:third], k[third:2*third])|subtle.ConstantTimeCompare(k[third:2*third], k[2*third:]) == 1 {
 		return nil, errDegenerateKey
 	}
-	return des.NewTripleDESCipher(key) //nolint:gosec // G405: see the import
+	return des3.NewKey(key)
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {

@@ -3,12 +3,20 @@ package esp
 import (
 	"bytes"
 	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"hash"
 	"net/netip"
 	"testing"
 
+	"meshrouter/dataplane/esp/aescbc"
+	"meshrouter/dataplane/esp/des3"
+	"meshrouter/dataplane/esp/hmacs"
 	"meshrouter/internal/testvectors"
 )
 
@@ -90,8 +98,13 @@ func nextSeq(t testing.TB, sa *SA) uint64 {
 // sealOnePacket seals a payload with the next sequence number.
 func sealOnePacket(t testing.TB, sa *SA, payload []byte, nextHeader uint8) []byte {
 	t.Helper()
+	return new(Batch).sealOnePacket(t, sa, payload, nextHeader)
+}
+
+func (b *Batch) sealOnePacket(t testing.TB, sa *SA, payload []byte, nextHeader uint8) []byte {
+	t.Helper()
 	jobs := []Job{{SA: sa, Seq: nextSeq(t, sa), Pkt: clearPacket(payload), NextHeader: nextHeader}}
-	out := Seal(jobs, nil)
+	out := b.Seal(jobs, nil)
 	if len(out) != 1 {
 		t.Fatalf("%s: Seal: %v", sa.Suite(), jobs[0].Err)
 	}
@@ -105,35 +118,29 @@ func sealBody(sa *SA, seq uint32, body []byte) []byte {
 	copy(pkt[head:], body)
 	binary.BigEndian.PutUint32(pkt, sa.spi)
 	binary.BigEndian.PutUint32(pkt[4:], seq)
-	sa.transform.seal(pkt, pkt, uint64(seq))
+	b := new(Batch)
+	b.seal(&Job{SA: sa, Seq: uint64(seq), Pkt: pkt})
+	des3.Encrypt(b.des3)
+	aescbc.Encrypt(b.aes)
+	hmacs.Sum(b.hmacs)
 	return pkt
 }
 
 func openOnePacket(sa *SA, pkt []byte) Job {
 	jobs := []Job{{SA: sa, Pkt: bytes.Clone(pkt)}}
-	Open(jobs)
+	new(Batch).Open(jobs)
 	return jobs[0]
 }
 
-// useIV makes an outbound SA use the IV of a test vector for its next packet.
-func useIV(sa *SA, iv []byte) {
-	switch t := sa.transform.(type) {
-	case *cbcTransform:
-		t.ivs.used = len(t.ivs.buf) - copy(t.ivs.buf[len(t.ivs.buf)-len(iv):], iv)
-	case *aeadTransform:
-		sa.transform = fixedIV{t, iv}
-	case fixedIV:
-		sa.transform = fixedIV{t.aeadTransform, iv}
+// useIV makes the next packet that an outbound SA seals in that batch have the IV of a test vector.
+func useIV(b *Batch, sa *SA, iv []byte) {
+	if sa.aead != nil {
+		sa.firstIV = binary.BigEndian.Uint64(iv) - max(sa.counters.NextSeq.Load(), 1)
+		return
 	}
-}
-
-type fixedIV struct {
-	*aeadTransform
-	iv []byte
-}
-
-func (f fixedIV) seal(dst, clear []byte, _ uint64) {
-	f.sealIV(dst, clear, binary.BigEndian.Uint64(f.iv))
+	pool := append(bytes.Clone(b.ivs.buf[len(b.ivs.buf)-b.ivs.left:]), iv...)
+	b.ivs.left = len(pool)
+	copy(b.ivs.buf[len(b.ivs.buf)-len(pool):], pool)
 }
 
 // hexBytes reads a hex string of a JSON file.
@@ -153,7 +160,8 @@ func readJSON(t testing.TB, path string, into any) {
 
 // independentICV is the ICV by crypto/hmac directly.
 func independentICV(s *suite, authKey, pkt []byte) []byte {
-	m := hmac.New(s.auth.newHash, authKey)
+	newHash := map[Auth]func() hash.Hash{HMACMD5: md5.New, HMACSHA1: sha1.New, HMACSHA256: sha256.New, HMACSHA384: sha512.New384, HMACSHA512: sha512.New}[s.auth.id]
+	m := hmac.New(newHash, authKey)
 	m.Write(pkt)
 	return m.Sum(nil)[:s.icv]
 }

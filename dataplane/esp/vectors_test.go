@@ -3,9 +3,6 @@ package esp
 import (
 	"bufio"
 	"bytes"
-	"crypto/cipher"
-	"crypto/des"
-	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"meshrouter/dataplane/esp/aescbc"
+	"meshrouter/dataplane/esp/des3"
+	"meshrouter/dataplane/esp/hmacs"
 	"meshrouter/internal/ipv4"
 	"meshrouter/internal/testvectors"
 
@@ -64,13 +64,13 @@ func (tt espGRE) params(t testing.TB) Params {
 }
 
 // outbound is the vector's SA, about to send its sequence number with its IV.
-func (tt espGRE) outbound(t testing.TB) *SA {
+func (tt espGRE) outbound(t testing.TB, b *Batch) *SA {
 	t.Helper()
 	p := tt.params(t)
 	p.Counters = new(Counters)
 	p.Counters.NextSeq.Store(tt.Seq)
 	sa := mustSA(t, p, true)
-	useIV(sa, tt.IV)
+	useIV(b, sa, tt.IV)
 	return sa
 }
 
@@ -78,24 +78,19 @@ func (tt espGRE) outbound(t testing.TB) *SA {
 func TestSealESPGREVectors(t *testing.T) {
 	t.Parallel()
 	tests := espGRETests(t)
-	for _, where := range []string{"in place", "to Dst"} {
-		var jobs []Job
-		for _, tt := range tests {
-			sa := tt.outbound(t)
-			j := Job{SA: sa, Seq: nextSeq(t, sa), Pkt: clearPacket(tt.Payload), NextHeader: tt.NextHeader}
-			if where == "to Dst" {
-				j.Dst = make([]byte, 0, 2000)
-			}
-			jobs = append(jobs, j)
-		}
-		out := Seal(jobs, nil)
-		if len(out) != len(tests) {
-			t.Fatalf("%s: %d packets sealed, want %d", where, len(out), len(tests))
-		}
-		for i, tt := range tests {
-			if jobs[i].Err != nil || !bytes.Equal(out[i].Bytes(), tt.ESP) || out[i].SA() != jobs[i].SA || jobs[i].Seq != tt.Seq {
-				t.Errorf("%s: test %d, %s %s %s: %v\n got %x\nwant %x", where, i, tt.Suite, tt.Mode, tt.Inner, jobs[i].Err, out[i].Bytes(), []byte(tt.ESP))
-			}
+	var b Batch
+	var jobs []Job
+	for _, tt := range tests {
+		sa := tt.outbound(t, &b)
+		jobs = append(jobs, Job{SA: sa, Seq: nextSeq(t, sa), Pkt: clearPacket(tt.Payload), NextHeader: tt.NextHeader})
+	}
+	out := b.Seal(jobs, nil)
+	if len(out) != len(tests) {
+		t.Fatalf("%d packets sealed, want %d", len(out), len(tests))
+	}
+	for i, tt := range tests {
+		if jobs[i].Err != nil || !bytes.Equal(out[i].Bytes(), tt.ESP) || out[i].SA() != jobs[i].SA || jobs[i].Seq != tt.Seq {
+			t.Errorf("test %d, %s %s %s: %v\n got %x\nwant %x", i, tt.Suite, tt.Mode, tt.Inner, jobs[i].Err, out[i].Bytes(), []byte(tt.ESP))
 		}
 	}
 }
@@ -107,7 +102,7 @@ func TestOpenESPGREVectors(t *testing.T) {
 	for _, tt := range tests {
 		jobs = append(jobs, Job{SA: mustSA(t, tt.params(t), false), Pkt: bytes.Clone(tt.ESP)})
 	}
-	Open(jobs)
+	new(Batch).Open(jobs)
 	for i, tt := range tests {
 		j := jobs[i]
 		if j.Err != nil || !bytes.Equal(j.Pkt, tt.Payload) || j.NextHeader != tt.NextHeader || j.Seq != tt.Seq {
@@ -146,9 +141,10 @@ func TestRFC3602Samples(t *testing.T) {
 		p := Params{SPI: tt.SPI, Cipher: AESCBC, Auth: HMACSHA1, EncKey: tt.Key, AuthKey: testKey(20, 0), Mode: Tunnel, Counters: new(Counters)}
 		p.Counters.NextSeq.Store(tt.Seq)
 		out := mustSA(t, p, true)
-		useIV(out, tt.IV)
+		var b Batch
+		useIV(&b, out, tt.IV)
 		want := append(bytes.Clone(tt.ESPPacket), independentICV(s, p.AuthKey, tt.ESPPacket)...)
-		if got := sealOnePacket(t, out, tt.Payload, tt.NextHeader); !bytes.Equal(got, want) {
+		if got := b.sealOnePacket(t, out, tt.Payload, tt.NextHeader); !bytes.Equal(got, want) {
 			t.Errorf("case %d:\n got %x\nwant %x", tt.Case, got, want)
 		}
 		p.Counters = nil
@@ -288,8 +284,9 @@ func TestStrongSwanTraffic(t *testing.T) {
 				if j.Err != nil {
 					t.Fatalf("%s: SPI %08x: %v", name, spi, j.Err)
 				}
-				useIV(out, pkt.Hex[headerLen:s.head()])
-				if again := sealOnePacket(t, out, j.Pkt, j.NextHeader); !bytes.Equal(again, pkt.Hex) {
+				var b Batch
+				useIV(&b, out, pkt.Hex[headerLen:s.head()])
+				if again := b.sealOnePacket(t, out, j.Pkt, j.NextHeader); !bytes.Equal(again, pkt.Hex) {
 					t.Errorf("%s: sealed again:\n got %x\nwant %x", name, again, []byte(pkt.Hex))
 				}
 			}
@@ -355,19 +352,48 @@ func desKey(t *testing.T, c map[string]string) []byte {
 	return unhex(t, c["KEY1"]+c["KEY2"]+c["KEY3"])
 }
 
-// checkCBC compares one case in both directions, in place and to other memory.
-func checkCBC(t *testing.T, name string, b cipher.Block, iv, plain, encrypted []byte) {
+// A cbc encrypts or decrypts data in place.
+type cbc func(encrypt bool, iv, data []byte)
+
+func desCBC(t *testing.T, key []byte) cbc {
+	t.Helper()
+	k, err := des3.NewKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(encrypt bool, iv, data []byte) {
+		ops := []des3.Op{{Key: k, IV: iv, Data: data}}
+		if encrypt {
+			des3.Encrypt(ops)
+		} else {
+			des3.Decrypt(ops)
+		}
+	}
+}
+
+func aesCBC(t *testing.T, key []byte) cbc {
+	t.Helper()
+	k, err := aescbc.NewKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(encrypt bool, iv, data []byte) {
+		ops := []aescbc.Op{{Key: k, IV: iv, Data: data}}
+		if encrypt {
+			aescbc.Encrypt(ops)
+		} else {
+			aescbc.Decrypt(ops)
+		}
+	}
+}
+
+// checkCBC compares one case in both directions.
+func checkCBC(t *testing.T, name string, run cbc, iv, plain, encrypted []byte) {
 	t.Helper()
 	for encrypt, io := range map[bool][2][]byte{true: {plain, encrypted}, false: {encrypted, plain}} {
-		m := newCBC(b, encrypt)
-		m.SetIV(iv)
-		got := make([]byte, len(plain))
-		m.CryptBlocks(got, io[0])
-		inPlace := bytes.Clone(io[0])
-		m.SetIV(iv)
-		m.CryptBlocks(inPlace, inPlace)
-		if !bytes.Equal(got, io[1]) || !bytes.Equal(inPlace, io[1]) {
-			t.Errorf("%s: encrypt %v: got %x, in place %x, want %x", name, encrypt, got, inPlace, io[1])
+		got := bytes.Clone(io[0])
+		if run(encrypt, iv, got); !bytes.Equal(got, io[1]) {
+			t.Errorf("%s: encrypt %v: got %x, want %x", name, encrypt, got, io[1])
 		}
 	}
 }
@@ -379,17 +405,11 @@ func TestNISTTripleDES(t *testing.T) {
 		for _, c := range nistCases(t, "nist/"+name+".rsp") {
 			// The known answers use single-DES keys, which newTripleDES refuses.
 			key := desKey(t, c)
-			b, err := cipherTable[0].newBlock(key)
-			if bytes.Equal(key[:8], key[8:16]) {
-				if err == nil {
-					t.Errorf("%s %s: degenerate key accepted", name, c["COUNT"])
-				}
-				b, err = des.NewTripleDESCipher(key)
+			degenerate := bytes.Equal(key[:8], key[8:16])
+			if _, err := newTripleDES(key); (err != nil) != degenerate {
+				t.Errorf("%s %s: key with equal thirds %v: %v", name, c["COUNT"], degenerate, err)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkCBC(t, name+" "+c["section"]+" "+c["COUNT"], b, unhex(t, c["IV"]), unhex(t, c["PLAINTEXT"]), unhex(t, c["CIPHERTEXT"]))
+			checkCBC(t, name+" "+c["section"]+" "+c["COUNT"], desCBC(t, key), unhex(t, c["IV"]), unhex(t, c["PLAINTEXT"]), unhex(t, c["CIPHERTEXT"]))
 			total++
 		}
 	}
@@ -401,13 +421,9 @@ func TestNISTTripleDES(t *testing.T) {
 func TestNISTAESCBC(t *testing.T) {
 	t.Parallel()
 	total := 0
-	for i, bits := range []int{128, 192, 256} {
+	for _, bits := range []int{128, 192, 256} {
 		for _, c := range nistCases(t, fmt.Sprintf("nist/aes-cbc/CBCMMT%d.rsp", bits)) {
-			b, err := cipherTable[2+i].newBlock(unhex(t, c["KEY"]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkCBC(t, fmt.Sprint(bits, c["section"], c["COUNT"]), b, unhex(t, c["IV"]), unhex(t, c["PLAINTEXT"]), unhex(t, c["CIPHERTEXT"]))
+			checkCBC(t, fmt.Sprint(bits, c["section"], c["COUNT"]), aesCBC(t, unhex(t, c["KEY"])), unhex(t, c["IV"]), unhex(t, c["PLAINTEXT"]), unhex(t, c["CIPHERTEXT"]))
 			total++
 		}
 	}
@@ -420,7 +436,7 @@ func TestNISTAESCBC(t *testing.T) {
 func TestNISTAESMonteCarlo(t *testing.T) {
 	t.Parallel()
 	total := 0
-	for i, bits := range []int{128, 192, 256} {
+	for _, bits := range []int{128, 192, 256} {
 		for n, c := range nistCases(t, fmt.Sprintf("nist/aes-cbc/CBCMCT%d.rsp", bits)) {
 			if n%10 != 0 {
 				continue
@@ -430,17 +446,15 @@ func TestNISTAESMonteCarlo(t *testing.T) {
 			if !encrypt {
 				from, to = to, from
 			}
-			b, err := cipherTable[2+i].newBlock(unhex(t, c["KEY"]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := newCBC(b, encrypt)
-			m.SetIV(unhex(t, c["IV"]))
-			in, previous := unhex(t, c[from]), unhex(t, c["IV"])
-			out := make([]byte, 16)
+			run, iv := aesCBC(t, unhex(t, c["KEY"])), unhex(t, c["IV"])
+			in, previous := unhex(t, c[from]), iv
 			for range 1000 {
-				m.CryptBlocks(out, in)
-				in, previous = previous, bytes.Clone(out)
+				out := bytes.Clone(in)
+				run(encrypt, iv, out)
+				if iv = out; !encrypt {
+					iv = in
+				}
+				in, previous = previous, out
 			}
 			if !bytes.Equal(previous, unhex(t, c[to])) {
 				t.Errorf("%d %s %s: got %x, want %s", bits, c["section"], c["COUNT"], previous, c[to])
@@ -457,10 +471,12 @@ func TestNISTAESMonteCarlo(t *testing.T) {
 // starts from the saved state.
 func macOf(t *testing.T, id Auth, key, msg []byte) []byte {
 	t.Helper()
+	digestLen := map[Auth]int{HMACMD5: 16, HMACSHA1: 20, HMACSHA256: 32, HMACSHA384: 48, HMACSHA512: 64}[id]
 	i := slices.IndexFunc(authTable[:], func(a authSpec) bool { return a.id == id })
-	m := mac{hash: hmac.New(authTable[i].newHash, key)}
-	first := bytes.Clone(m.digest(msg))
-	if second := m.digest(msg); !bytes.Equal(first, second) {
+	k := hmacs.NewKey(authTable[i].hash, key)
+	first, second := make([]byte, digestLen), make([]byte, digestLen)
+	hmacs.Sum([]hmacs.Op{{Key: k, Data: msg, Out: first}})
+	if hmacs.Sum([]hmacs.Op{{Key: k, Data: msg, Out: second}}); !bytes.Equal(first, second) {
 		t.Errorf("Auth %d: digests of the same message are %x and %x", id, first, second)
 	}
 	return first
@@ -579,13 +595,9 @@ func TestWycheproofCBC(t *testing.T) {
 			if tt.Result != "valid" {
 				continue
 			}
-			b, err := cipherTable[2].newBlock(tt.Key)
-			if err != nil {
-				t.Fatal(err)
-			}
 			pad := 16 - len(tt.Msg)%16
 			plain := append(bytes.Clone(tt.Msg), bytes.Repeat([]byte{byte(pad)}, pad)...)
-			checkCBC(t, fmt.Sprint("case ", tt.TcID), b, tt.IV, plain, tt.Ct)
+			checkCBC(t, fmt.Sprint("case ", tt.TcID), aesCBC(t, tt.Key), tt.IV, plain, tt.Ct)
 			n++
 		}
 	}

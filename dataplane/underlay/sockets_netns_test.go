@@ -186,7 +186,7 @@ func TestSocketsFragmentTheOuterPacket(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := append(make([]byte, esp.HeadRoom, len(long)+200), long...)
-	if n, err := a.Send(esp.Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: buf, NextHeader: 4}}, nil)); n != 1 {
+	if n, err := a.Send(new(esp.Batch).Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: buf, NextHeader: 4}}, nil)); n != 1 {
 		t.Fatal(n, err)
 	}
 	if p := receive(t, b, rawSocket); len(p.Payload) < len(long) {

@@ -33,7 +33,7 @@ func sealedTOS(t testing.TB, src, dst netip.AddrPort, payload string, tos uint8)
 		t.Fatal(err)
 	}
 	buf := make([]byte, esp.HeadRoom, 200)
-	out := esp.Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: append(buf, payload...), NextHeader: 4, TOS: tos}}, nil)
+	out := new(esp.Batch).Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: append(buf, payload...), NextHeader: 4, TOS: tos}}, nil)
 	if len(out) != 1 {
 		t.Fatal("Seal failed")
 	}
