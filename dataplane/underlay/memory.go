@@ -3,7 +3,9 @@ package underlay
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"meshrouter/dataplane/esp"
 )
@@ -11,12 +13,17 @@ import (
 // memoryDepth is how many packets wait for a Memory's receiver; more are lost, as in a socket.
 const memoryDepth = 1024
 
+// memoryBatch is how many packets ReceiveBatch returns at most.
+const memoryBatch = 64
+
 // A Wire is a packet on a Hub.
 type Wire struct {
 	UDP      bool // else IP protocol 50, with ports 0
 	TOS      uint8
 	Src, Dst netip.AddrPort
 	Payload  []byte // of UDP or of IP; valid during the filter's call only
+
+	arrived int64
 }
 
 // A Hub is an internet in memory. Moving a packet does not allocate once its buffers have grown.
@@ -83,6 +90,9 @@ type Memory struct {
 	first, filled int
 	lost          int
 	closed        bool
+
+	batch  []Packet // of ReceiveBatch
+	memory []byte
 }
 
 // Receivers is 1.
@@ -126,34 +136,81 @@ func (m *Memory) put(w *Wire) {
 		return
 	}
 	slot := &m.ring[(m.first+m.filled)%memoryDepth]
-	*slot = Wire{w.UDP, w.TOS, w.Src, w.Dst, append(slot.Payload[:0], w.Payload...)}
+	*slot = Wire{w.UDP, w.TOS, w.Src, w.Dst, append(slot.Payload[:0], w.Payload...), time.Now().UnixNano()}
 	m.filled++
 	m.changed.Signal()
+}
+
+// ReceiveBatch waits for packets and returns those that are there, at most 64. They and their memory are
+// the caller's until its next call.
+func (m *Memory) ReceiveBatch(int) ([]Packet, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.wait(); err != nil {
+		return nil, err
+	}
+	m.batch, m.memory = m.batch[:0], m.memory[:0]
+	n := min(m.filled, memoryBatch)
+	// Room for all first, since packets point into it. They lie side by side, as in a socket's buffer.
+	total := 0
+	for i := range n {
+		total += len(m.ring[(m.first+i)%memoryDepth].Payload)
+	}
+	m.memory = slices.Grow(m.memory, total)
+	for range n {
+		w := m.take()
+		start := len(m.memory)
+		m.memory = append(m.memory, w.Payload...)
+		m.batch = append(m.batch, Packet{Local: w.Dst, Remote: w.Src, Arrived: w.arrived})
+		w.classify(&m.batch[len(m.batch)-1], m.memory[start:len(m.memory):len(m.memory)])
+	}
+	return m.batch, nil
+}
+
+// Home is 0: there is one receiver.
+func (m *Memory) Home(uint32, bool) int { return 0 }
+
+// wait waits until there is something in the ring. It holds m.mu.
+func (m *Memory) wait() error {
+	for m.filled == 0 && !m.closed {
+		m.changed.Wait()
+	}
+	if m.closed {
+		return os.ErrClosed
+	}
+	return nil
+}
+
+// take is the next packet of the ring, valid as long as m.mu is held.
+func (m *Memory) take() *Wire {
+	w := &m.ring[m.first]
+	m.first = (m.first + 1) % memoryDepth
+	m.filled--
+	return w
+}
+
+func (w *Wire) classify(p *Packet, datagram []byte) {
+	if w.UDP {
+		p.classify(datagram, w.Dst.Port() == NATPort)
+	} else {
+		p.Kind, p.Payload = ESP, datagram
+	}
 }
 
 // Receive waits for packets and fills in as many of ps as there are.
 func (m *Memory) Receive(_ int, ps []Packet) (n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for m.filled == 0 && !m.closed {
-		m.changed.Wait()
-	}
-	if m.closed {
-		return 0, os.ErrClosed
+	if err := m.wait(); err != nil {
+		return 0, err
 	}
 	n = min(m.filled, len(ps))
 	for i := range n {
-		w, p := &m.ring[m.first], &ps[i]
-		p.Local, p.Remote = w.Dst, w.Src
+		w, p := m.take(), &ps[i]
+		p.Local, p.Remote, p.Arrived = w.Dst, w.Src, w.arrived
 		end := HeadRoom + copy(p.Buf[HeadRoom:], w.Payload)
-		if w.UDP {
-			p.classify(p.Buf[HeadRoom:end], w.Dst.Port() == NATPort)
-		} else {
-			p.Kind, p.Payload = ESP, p.Buf[HeadRoom:end]
-		}
-		m.first = (m.first + 1) % memoryDepth
+		w.classify(p, p.Buf[HeadRoom:end])
 	}
-	m.filled -= n
 	return n, nil
 }
 

@@ -44,7 +44,10 @@ type Sockets struct {
 
 // Open binds the sockets to local, an address of this host. It needs CAP_NET_RAW and
 // CAP_NET_BIND_SERVICE.
-func Open(local netip.Addr) (*Sockets, error) {
+func Open(local netip.Addr) (*Sockets, error) { return Options{}.Open(local) }
+
+// Open binds the sockets to local, as the package's Open does.
+func (o Options) Open(local netip.Addr) (*Sockets, error) {
 	if !local.Is4() || local.IsUnspecified() {
 		return nil, fmt.Errorf("underlay: local address is %v, want an IPv4 address of this host", local)
 	}
@@ -144,6 +147,28 @@ func (s *Sockets) Receive(i int, ps []Packet) (n int, err error) {
 	return n, nil
 }
 
+// ReceiveBatch waits for packets on receiver i and returns those that are there. They and their memory
+// are the caller's until its next call with the same i; no room in front or behind is promised.
+func (s *Sockets) ReceiveBatch(i int) ([]Packet, error) {
+	r := s.receivers[i]
+	if r.own == nil {
+		r.own = make([]Packet, maxBatch)
+		for j := range r.own {
+			r.own[j].Buf = make([]byte, BufferSize)
+		}
+	}
+	n, err := s.Receive(i, r.own)
+	return r.own[:n], err
+}
+
+// Home is the receiver where data of the SA with that SPI arrives: the UDP ones share it by SPI.
+func (s *Sockets) Home(_ uint32, udp bool) int {
+	if udp {
+		return natSocket
+	}
+	return rawSocket
+}
+
 // stripIPv4 takes away the header that Linux leaves on packets of raw sockets.
 func (p *Packet) stripIPv4(datagram []byte) {
 	p.Kind, p.Payload = Malformed, nil
@@ -182,6 +207,18 @@ func socketOf(p esp.Sealed) int {
 	}
 	return rawSocket
 }
+
+// SendProbe sends one packet with DF set, however large it is: path MTU discovery (RFC 8899) learns from
+// its fate. A packet larger than the interface allows gives an error that is syscall.EMSGSIZE.
+func (s *Sockets) SendProbe(p esp.Sealed) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	_, err := s.senders[socketOf(p)].send([]esp.Sealed{p})
+	return err
+}
+
+// Offloads says what of the Options is in use.
+func (s *Sockets) Offloads() []Offload { return nil }
 
 // SendIKE sends an ISAKMP message from port 500 or, after the non-ESP marker, from port 4500.
 func (s *Sockets) SendIKE(d Datagram) error {
@@ -265,10 +302,13 @@ func newBatch(conn syscall.RawConn, sysno uintptr) *batch {
 }
 
 // A receiver reads batches from one socket.
-type receiver struct{ *batch }
+type receiver struct {
+	*batch
+	own []Packet
+}
 
 func newReceiver(conn syscall.RawConn) *receiver {
-	return &receiver{newBatch(conn, unix.SYS_RECVMMSG)}
+	return &receiver{batch: newBatch(conn, unix.SYS_RECVMMSG)}
 }
 
 func (r *receiver) receive(ps []Packet) (int, error) {

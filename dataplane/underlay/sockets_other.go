@@ -26,6 +26,21 @@ func (s *Sockets) Receivers() int { return 0 }
 // Local is the zero address.
 func (s *Sockets) Local() netip.Addr { return netip.Addr{} }
 
+// Open says that the sockets are missing on this system.
+func (o Options) Open(netip.Addr) (*Sockets, error) { return nil, missing() }
+
+// Offloads is empty.
+func (s *Sockets) Offloads() []Offload { return nil }
+
+// ReceiveBatch fails.
+func (s *Sockets) ReceiveBatch(int) ([]Packet, error) { return nil, missing() }
+
+// Home is 0.
+func (s *Sockets) Home(uint32, bool) int { return 0 }
+
+// SendProbe fails.
+func (s *Sockets) SendProbe(esp.Sealed) error { return missing() }
+
 // Receive fails.
 func (s *Sockets) Receive(int, []Packet) (int, error) { return 0, missing() }
 

@@ -35,9 +35,11 @@ const (
 
 // A Packet is one received packet.
 type Packet struct {
-	Buf     []byte // memory of the caller, BufferSize bytes
-	Payload []byte // inside Buf, at least HeadRoom from its beginning
+	Buf     []byte // with Receive: memory of the caller, BufferSize bytes
+	Payload []byte // with Receive: inside Buf, at least HeadRoom from its beginning
 	Kind    Kind
+	// Arrived is when the kernel received it, Unix nanoseconds; 0: unknown.
+	Arrived int64
 	// Local and Remote are the outer addresses; the ports are 0 for IP protocol 50.
 	Local, Remote netip.AddrPort
 }
