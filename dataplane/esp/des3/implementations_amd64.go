@@ -1,0 +1,6 @@
+package des3
+
+// implementations are all there are, the fastest first.
+var implementations = []implementation{
+	portable,
+}

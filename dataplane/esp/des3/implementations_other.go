@@ -1,0 +1,8 @@
+//go:build !amd64
+
+package des3
+
+// implementations are all there are, the fastest first.
+var implementations = []implementation{
+	portable,
+}
