@@ -1,0 +1,150 @@
+package liveness
+
+import "time"
+
+// The constants of RFC 8899, 5.1. Sizes are of packets inside the tunnel, bytes.
+const (
+	probeTimer   = time.Second      // a probe unanswered for so long is lost (PROBE_TIMER; at least 1 s for a tunnel that may be slow)
+	maxProbes    = 3                // so many lost ones mean that the size does not pass (MAX_PROBES)
+	confirmTimer = 30 * time.Second // how often the size in use is tried again (CONFIRMATION_TIMER)
+	raiseTimer   = 10 * time.Minute // how often a larger size is tried again (PMTU_RAISE_TIMER)
+	probeStep    = 8                // the search ends when it knows the size that well
+)
+
+// MinMTU is the smallest tunnel that a search settles for: what every IPv4 host must be able to receive,
+// without the largest overhead of a tunnel (RFC 791, 3.2).
+const MinMTU = 480
+
+// A phase is a state of RFC 8899, 5.2.
+type phase uint8
+
+const (
+	phaseBase     phase = iota // does the peer answer at all?
+	phaseSearch                // between what passes and what does not
+	phaseComplete              // the size in use is confirmed now and then
+)
+
+// A PathMTU searches for the largest packet that passes a tunnel without fragmentation outside (RFC 8899,
+// packetization layer path MTU discovery). A probe is an echo request of the wanted size, whose outer packet
+// must not be fragmented. Peers that do not answer small ones either leave the tunnel as it was configured.
+type PathMTU struct {
+	max   int // what the configuration derives; larger is never tried
+	mtu   int // in use
+	phase phase
+
+	passes, fails int // the search: a size that passes, and one that does not
+	size          int // of the probe under way; 0: none
+	seq           uint16
+	sent          time.Time
+	lost          int       // probes of this size that were not answered
+	due           time.Time // of the next probe, when none is under way
+	raise         time.Time // when a size above mtu is tried again
+}
+
+// SetMax begins anew when the largest size has changed: the configuration, or UDP encapsulation.
+func (p *PathMTU) SetMax(size int) {
+	if size != p.max {
+		*p = PathMTU{max: size, mtu: size, seq: p.seq}
+	}
+}
+
+// MTU is the size in use.
+func (p *PathMTU) MTU() int { return p.mtu }
+
+// Searching reports whether the size in use may still change soon.
+func (p *PathMTU) Searching() bool { return p.phase == phaseSearch }
+
+// Tick reports which probe is to be sent now, if any, and whether MTU has changed.
+func (p *PathMTU) Tick(now time.Time) (size int, seq uint16, changed bool) {
+	before := p.mtu
+	if p.size != 0 {
+		if now.Sub(p.sent) < probeTimer-slack {
+			return 0, 0, false
+		}
+		if p.lost++; p.lost >= maxProbes {
+			p.refused(now)
+		}
+	} else if now.Before(p.due) {
+		return 0, 0, false
+	} else {
+		p.begin(now)
+	}
+	if p.size != 0 {
+		p.seq++
+		p.sent = now
+	}
+	return p.size, p.seq, p.mtu != before
+}
+
+// Heard takes the answer to a probe and reports whether MTU has changed.
+func (p *PathMTU) Heard(now time.Time, seq uint16) (changed bool) {
+	if p.size == 0 || seq != p.seq {
+		return false // late, or not ours
+	}
+	before := p.mtu
+	passed := p.size
+	p.size, p.lost = 0, 0
+	switch {
+	case p.phase == phaseBase:
+		p.phase, p.passes, p.fails = phaseSearch, passed, p.max+probeStep
+	case p.phase == phaseComplete && passed <= p.mtu:
+		p.due = now.Add(confirmTimer)
+		return false
+	case p.phase == phaseComplete: // larger passes again
+		p.phase, p.passes, p.fails = phaseSearch, passed, p.max+probeStep
+	default:
+		p.passes = max(p.passes, passed)
+	}
+	p.search(now)
+	return p.mtu != before
+}
+
+// begin chooses the size of a probe when none is under way.
+func (p *PathMTU) begin(now time.Time) {
+	p.lost = 0
+	switch p.phase {
+	case phaseBase:
+		p.size = min(MinMTU, p.max)
+	case phaseComplete:
+		if p.size = p.mtu; p.mtu < p.max && !now.Before(p.raise) {
+			p.size, p.raise = p.max, now.Add(raiseTimer)
+		}
+	case phaseSearch:
+		p.size = p.next()
+	}
+}
+
+// next is the largest size first, which passes nearly always, and then the middle.
+func (p *PathMTU) next() int {
+	if p.fails > p.max {
+		return p.max
+	}
+	return (p.passes + p.fails) / 2
+}
+
+// refused takes it that the size under way does not pass.
+func (p *PathMTU) refused(now time.Time) {
+	size := p.size
+	p.size, p.lost = 0, 0
+	switch {
+	case p.phase == phaseBase: // not even a small one: nothing can be said about sizes
+		p.due = now.Add(confirmTimer)
+	case p.phase == phaseComplete && size > p.mtu:
+		p.due = now.Add(confirmTimer)
+	case p.phase == phaseComplete: // a black hole, or a peer that has gone
+		p.phase, p.due = phaseBase, now
+	default:
+		p.fails = min(p.fails, size)
+		p.search(now)
+	}
+}
+
+// search goes on, or settles.
+func (p *PathMTU) search(now time.Time) {
+	if p.passes < p.max && p.fails-p.passes > probeStep {
+		p.due = now
+		return
+	}
+	p.phase, p.mtu = phaseComplete, p.passes
+	p.due, p.raise = now.Add(confirmTimer), now.Add(raiseTimer)
+}
