@@ -43,7 +43,18 @@ type Site struct {
 	RouterID      netip.Addr // default 0.0.0.NUMBER
 	TUN           string     // name of the TUN device, default mrNUMBER
 	LinkMTU       int        // MTU of the interface that has Address, default 1500 bytes
-	Source        string     // "mesh.yaml:9:3"
+	Offload       Offload
+	Source        string // "mesh.yaml:9:3"
+}
+
+// An Offload holds the switches of a site's fast ways. What is on is used where the machine has it.
+type Offload struct {
+	TUN        bool   // large packets to and from the TUN device
+	UDPSegment bool   // many packets in one UDP message, out
+	UDPGRO     bool   // and in
+	Timestamps bool   // the kernel's receive times, by which packets that waited too long are dropped
+	Protocol50 string // "xdp", "ring" or "raw"; "auto": the first that works
+	Queues     int    // of the TUN device, and receiving sockets; 0: by the number of CPUs
 }
 
 // A LANInterface is the device of one LAN. OSPF announces the network and sends nothing there.
@@ -87,7 +98,7 @@ type NATT uint8
 // The three ways.
 const (
 	NATTAuto  NATT = iota // when a NAT is found (RFC 3947)
-	NATTForce             // always
+	NATTForce             // always; between meshrouters the default, since UDP has segmentation offloads
 	NATTOff               // never; no vendor ids either
 )
 
@@ -143,8 +154,9 @@ type End struct {
 	DDMTU      int  // Interface MTU in Database Description packets, bytes; 0: the tunnel's own MTU
 	StrictMTU  bool // refuse a larger one of the peer (RFC 2328, 10.6)
 
-	LinkMTU int // what the path between the outer addresses carries, bytes: the smaller of both sites'
-	MTU     int // `mtu:` of the link, bytes; 0: derive it from LinkMTU, Suite, Mode, NATT and GREKey
+	PathMTU bool // search for what the path carries now (RFC 8899)
+	LinkMTU int  // what the path between the outer addresses carries, bytes: the smaller of both sites'
+	MTU     int  // `mtu:` of the link, bytes; 0: derive it from LinkMTU, Suite, Mode, NATT and GREKey
 
 	Source string // "mesh.yaml:14:5": the link, or `links:` where it is derived
 }

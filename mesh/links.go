@@ -188,8 +188,11 @@ func (l *loader) draft(a, b *siteDraft, n ast.Node) *draft {
 			Cost: l.base.cost, Hello: l.base.hello, Dead: l.base.dead,
 			Retransmit: l.base.retransmit, TransmitDelay: l.base.transit,
 			Auth: l.base.auth, StrictMTU: l.base.strictMTU,
-			LinkMTU: min(site.LinkMTU, peer.LinkMTU),
-			Source:  link.Source,
+			PathMTU: true, LinkMTU: min(site.LinkMTU, peer.LinkMTU),
+			Source: link.Source,
+		}
+		if site.System == Meshrouter && peer.System == Meshrouter {
+			e.NATT = NATTForce
 		}
 		if !starts(site.Site, peer.Site) {
 			e.Initiate = InitiateStandby
@@ -227,6 +230,7 @@ func (l *loader) settings(d *draft, n ast.Node, what string, fromList bool) {
 	l.readInitiate(d, f.take("initiate"))
 	perEnd(l, d, f.take("natt"), "natt", keyword(word[NATT]{"auto", NATTAuto}, word[NATT]{"force", NATTForce}, word[NATT]{"off", NATTOff}),
 		func(e *endDraft, v NATT) { e.NATT = v })
+	perEnd(l, d, f.take("path-mtu"), "path-mtu", keyword(word[bool]{"on", true}, word[bool]{"off", false}), func(e *endDraft, v bool) { e.PathMTU = v })
 	perEnd(l, d, f.take("dpd"), "dpd", parseOff(time.Second, time.Hour), func(e *endDraft, v time.Duration) { e.DPD = v })
 	perEnd(l, d, f.take("ids"), "ids", parseIdentity, d.identify)
 	l.readProxy(d, f.take("proxy-ids"))

@@ -434,7 +434,7 @@ func (l *loader) readSites(f *fields) {
 }
 
 func (l *loader) readSite(name string, v *ast.MappingValueNode) *siteDraft {
-	s := &siteDraft{Site: &Site{Name: name, System: Meshrouter, LinkMTU: 1500, Source: l.at(v.Key)}, key: v.Key}
+	s := &siteDraft{Site: &Site{Name: name, System: Meshrouter, LinkMTU: 1500, Offload: allOffloads(), Source: l.at(v.Key)}, key: v.Key}
 	f := l.mapping(v.Value, "site "+name)
 	s.number = f.take("number")
 	value(l.document, s.number, "number", parseInt(1, 65535), &s.Number)
@@ -461,8 +461,36 @@ func (l *loader) readSite(name string, v *ast.MappingValueNode) *siteDraft {
 	for _, n := range l.list(f.take("lan")) {
 		l.readLAN(s, n)
 	}
+	l.readOffload(s, f.take("offload"))
 	f.done()
 	return s
+}
+
+func allOffloads() Offload {
+	return Offload{TUN: true, UDPSegment: true, UDPGRO: true, Timestamps: true, Protocol50: "auto"}
+}
+
+// readOffload reads on, off, or {tun: off, protocol-50: raw, …}.
+func (l *loader) readOffload(s *siteDraft, n ast.Node) {
+	if n == nil {
+		return
+	}
+	onOff := keyword(word[bool]{"on", true}, word[bool]{"off", false})
+	if _, isMap := n.(ast.MapNode); !isMap {
+		on := true
+		if value(l.document, n, "offload", onOff, &on); !on {
+			s.Offload = Offload{Protocol50: "raw", Queues: 1}
+		}
+		return
+	}
+	f := l.mapping(n, "offload")
+	read(f, "tun", onOff, &s.Offload.TUN)
+	read(f, "udp-segment", onOff, &s.Offload.UDPSegment)
+	read(f, "udp-gro", onOff, &s.Offload.UDPGRO)
+	read(f, "timestamps", onOff, &s.Offload.Timestamps)
+	read(f, "protocol-50", keyword(word[string]{"auto", "auto"}, word[string]{"xdp", "xdp"}, word[string]{"ring", "ring"}, word[string]{"raw", "raw"}), &s.Offload.Protocol50)
+	read(f, "queues", parseInt(1, 64), &s.Offload.Queues)
+	f.done()
 }
 
 // readLAN reads a network, or {prefix:, interface:, cost:}.

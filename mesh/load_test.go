@@ -291,6 +291,33 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// Between meshrouters UDP is the faster way, so it is the default there and can be refused.
+func TestMeshroutersEncapsulateInUDP(t *testing.T) {
+	t.Parallel()
+	for settings, want := range map[string]NATT{"": NATTForce, "defaults: {natt: auto}\n": NATTAuto, "defaults: {natt: off}\n": NATTOff} {
+		inv := mustLoad(t, ", system: screenos", "", "links: full", settings+"links: full")
+		if a, b := end(t, inv, "london", "london-tokyo"), end(t, inv, "tokyo", "london-tokyo"); a.NATT != want || b.NATT != want {
+			t.Errorf("%q: natt %v and %v, want %v", settings, a.NATT, b.NATT, want)
+		}
+	}
+}
+
+func TestOffloadSettings(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Offload{
+		"":               {true, true, true, true, "auto", 0},
+		", offload: on":  {true, true, true, true, "auto", 0},
+		", offload: off": {Protocol50: "raw", Queues: 1},
+		", offload: {tun: off, protocol-50: xdp, queues: 4}":           {false, true, true, true, "xdp", 4},
+		", offload: {udp-segment: off, udp-gro: off, timestamps: off}": {true, false, false, false, "auto", 0},
+	} {
+		inv := mustLoad(t, "{number: 1,", "{number: 1"+text+",")
+		if s, _ := inv.Site("london"); s.Offload != want {
+			t.Errorf("%q: %+v, want %+v", text, s.Offload, want)
+		}
+	}
+}
+
 func TestSiteSettings(t *testing.T) {
 	t.Parallel()
 	inv := mustLoad(t, "lan: [10.1.0.0/24]}", "bind: 172.16.0.9, router-id: 10.9.9.9, tun: wan0, mtu: 1492, "+

@@ -46,7 +46,7 @@ func problemCases() []problemCase {
 		{"unknown key", []string{"tunnels:", "tunnel:"}, `2:1: the mesh file has no setting "tunnel": did you mean tunnels?` + "\n" +
 			"10:8: the links need a pool for their addresses: write tunnels: 10.255.0.0/16, or addresses: in each link"},
 		{"unknown key of a site", []string{"system: openbsd", "systm: openbsd"}, `9:63: site osaka has no setting "systm": did you mean system?`},
-		{"far key of a site", []string{"system: openbsd", "colour: red"}, `9:63: site osaka has no setting "colour": write number, address, bind, system, router-id, tun, mtu or lan`},
+		{"far key of a site", []string{"system: openbsd", "colour: red"}, `9:63: site osaka has no setting "colour": write number, address, bind, system, router-id, tun, mtu, lan or offload`},
 		{"unknown system", []string{"system: openbsd", "system: opensbd"}, `9:71: "opensbd" is none of the possible values: did you mean openbsd?`},
 		{"key twice", []string{"number: 1,", "number: 1, number: 1,"}, "7:23: site london has number twice, first in line 7: remove one of them"},
 		{"site twice", []string{"  osaka:", "  london:"}, "9:3: sites has london twice, first in line 7: remove one of them"},
