@@ -3,28 +3,66 @@ package tun
 import (
 	"os"
 	"sync"
+
+	"meshrouter/dataplane/segment"
 )
 
-// pairDepth is how many packets wait in each direction of a Pair; a writer then waits for room.
-const pairDepth = 512
+const (
+	// pairDepth is how many packets wait in each direction of a Pair; a writer then waits for room.
+	pairDepth = 512
+	// pairBatch is how many are read at once.
+	pairBatch = 64
+)
 
 // Pair returns two devices joined in memory: what one writes, the other reads. Once the buffers of
 // a direction have grown to the size of its packets, moving a packet does not allocate.
-func Pair() (a, b *Device) {
+func Pair() (a, b *Device) { return newPair(false) }
+
+// OffloadPair is a Pair that carries packets which stand for many, as a TUN device with offloads does.
+// ReadPackets returns them as they are, Read what they are cut into.
+func OffloadPair() (a, b *Device) { return newPair(true) }
+
+func newPair(offload bool) (a, b *Device) {
 	ab, ba := newPipe(), newPipe()
-	a = &Device{name: "pair-a", mtu: 1500, queues: []Queue{&pairQueue{in: ba, out: ab}}}
-	b = &Device{name: "pair-b", mtu: 1500, queues: []Queue{&pairQueue{in: ab, out: ba}}}
+	a = &Device{name: "pair-a", mtu: 1500, queues: []Queue{&pairQueue{in: ba, out: ab, offload: offload}}}
+	b = &Device{name: "pair-b", mtu: 1500, queues: []Queue{&pairQueue{in: ab, out: ba, offload: offload}}}
 	return a, b
 }
 
-type pairQueue struct{ in, out *pipe }
+type pairQueue struct {
+	in, out *pipe
+	offload bool
+	packets []segment.Packet // what ReadPackets returned last
+}
 
 func (q *pairQueue) BatchSize() int { return 128 }
+
+func (q *pairQueue) Offloads() (tcp, udp bool) { return q.offload, q.offload }
 
 func (q *pairQueue) Close() error {
 	q.in.close()
 	q.out.close()
 	return nil
+}
+
+func (q *pairQueue) ReadPackets() ([]segment.Packet, error) {
+	if q.packets == nil {
+		q.packets = make([]segment.Packet, pairBatch)
+	}
+	n, err := q.in.take(q.packets)
+	return q.packets[:n], err
+}
+
+func (q *pairQueue) WriteGroups(gs []segment.Group) (int, error) {
+	for i := range gs {
+		if !q.offload && gs[i].Offload != (segment.Offload{}) {
+			return i, errOffload
+		}
+		if err := q.out.put(gs[i].Offload, gs[i].Pieces...); err != nil {
+			return i, err
+		}
+	}
+	return len(gs), nil
 }
 
 func (q *pairQueue) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
@@ -33,7 +71,7 @@ func (q *pairQueue) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 
 func (q *pairQueue) Write(bufs [][]byte, offset int) (int, error) {
 	for i, b := range bufs {
-		if err := q.out.put(b[offset:]); err != nil {
+		if err := q.out.put(segment.Offload{}, b[offset:]); err != nil {
 			return i, err
 		}
 	}
@@ -44,9 +82,12 @@ func (q *pairQueue) Write(bufs [][]byte, offset int) (int, error) {
 type pipe struct {
 	mu            sync.Mutex
 	changed       sync.Cond
-	ring          [pairDepth][]byte
+	ring          [pairDepth]segment.Packet
 	first, filled int
 	closed        bool
+
+	cut  segment.Cutter // of the packet that read returns in pieces
+	next int            // which piece comes next; 0: the packet is still in the ring
 }
 
 func newPipe() *pipe {
@@ -62,7 +103,7 @@ func (p *pipe) close() {
 	p.changed.Broadcast()
 }
 
-func (p *pipe) put(b []byte) error {
+func (p *pipe) put(o segment.Offload, pieces ...[]byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.filled == pairDepth && !p.closed {
@@ -72,27 +113,77 @@ func (p *pipe) put(b []byte) error {
 		return os.ErrClosed
 	}
 	slot := &p.ring[(p.first+p.filled)%pairDepth]
-	*slot = append((*slot)[:0], b...)
+	slot.Buf = slot.Buf[:0]
+	for _, b := range pieces {
+		slot.Buf = append(slot.Buf, b...)
+	}
+	slot.End, slot.Offload = len(slot.Buf), o
 	p.filled++
 	p.changed.Broadcast()
 	return nil
 }
 
-func (p *pipe) read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// wait waits for a packet.
+func (p *pipe) wait() error {
 	for p.filled == 0 && !p.closed {
 		p.changed.Wait()
 	}
 	if p.closed {
-		return 0, os.ErrClosed
+		return os.ErrClosed
 	}
-	n := min(p.filled, len(bufs))
-	for i := range n {
-		sizes[i] = copy(bufs[i][offset:], p.ring[p.first])
-		p.first = (p.first + 1) % pairDepth
+	return nil
+}
+
+// pop frees the oldest packet's place.
+func (p *pipe) pop() {
+	p.first = (p.first + 1) % pairDepth
+	p.filled--
+}
+
+// take exchanges packets of the ring for the ones in ps, whose memory serves again.
+func (p *pipe) take(ps []segment.Packet) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.wait(); err != nil {
+		return 0, err
 	}
-	p.filled -= n
+	for n < len(ps) && p.filled > 0 {
+		ps[n], p.ring[p.first] = p.ring[p.first], ps[n]
+		p.pop()
+		n++
+	}
+	p.changed.Broadcast()
+	return n, nil
+}
+
+func (p *pipe) read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.wait(); err != nil {
+		return 0, err
+	}
+	for n < len(bufs) && p.filled > 0 {
+		packet := &p.ring[p.first]
+		if packet.Offload == (segment.Offload{}) {
+			sizes[n] = copy(bufs[n][offset:], packet.Buf)
+			n++
+			p.pop()
+			continue
+		}
+		if p.next == 0 {
+			if err := packet.Cut(&p.cut); err != nil {
+				p.pop()
+				return n, err
+			}
+		}
+		sizes[n] = p.cut.Size(p.next)
+		p.cut.Put(p.next, bufs[n][offset:offset+sizes[n]])
+		n++
+		if p.next++; p.next == p.cut.Len() {
+			p.next = 0
+			p.pop()
+		}
+	}
 	p.changed.Broadcast()
 	return n, nil
 }

@@ -34,7 +34,7 @@ func openWater(cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{name: ifce.Name(), mtu: cfg.MTU, queues: []Queue{&plainQueue{dev: ifce}}}
+	d := &Device{name: ifce.Name(), mtu: cfg.MTU, queues: []Queue{newSimpleQueue(&plainQueue{dev: ifce})}}
 	if err := setMTU(d.name, cfg.MTU); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

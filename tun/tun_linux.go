@@ -81,7 +81,7 @@ func openWireGuard(name string, multi bool) (Queue, *os.File, string, error) {
 	if err != nil {
 		return nil, nil, "", errors.Join(err, unix.Close(fd))
 	}
-	return dev, dev.File(), got, nil
+	return newSimpleQueue(dev), dev.File(), got, nil
 }
 
 func openWater(name string, persist bool) (Queue, *os.File, string, error) {
@@ -99,7 +99,7 @@ func openWater(name string, persist bool) (Queue, *os.File, string, error) {
 	if err := control(file, func(fd int) error { unix.CloseOnExec(fd); return nil }); err != nil {
 		return nil, nil, "", errors.Join(err, ifce.Close())
 	}
-	return &plainQueue{dev: ifce}, file, ifce.Name(), nil
+	return newSimpleQueue(&plainQueue{dev: ifce}), file, ifce.Name(), nil
 }
 
 // explain says what to do about the errors that an operator meets.

@@ -1,5 +1,3 @@
-// Package segment cuts the host's large packets into ones that fit a tunnel, and joins a tunnel's packets into
-// large ones for the host: segmentation and receive offload, done by us.
 package segment
 
 // An Offload says how one large packet stands for many, or that its checksum is not complete: the
@@ -13,6 +11,19 @@ type Offload struct {
 	CsumStart  uint16 // where the checksummed part begins, from the IP header's first byte
 	CsumOffset uint16 // where in it the checksum field lies
 }
+
+// NeedsChecksum (VIRTIO_NET_HDR_F_NEEDS_CSUM) is the flag of a packet whose checksum field holds the sum
+// of the pseudo header: the sum from CsumStart on, complemented, has to be put there.
+const NeedsChecksum = 1
+
+// The values of GSOType that the kernel was asked for. GSOECN is added to GSOTCPv4 when the first
+// segment's CWR flag is set.
+const (
+	GSONone  = 0
+	GSOTCPv4 = 1
+	GSOUDPL4 = 5
+	GSOECN   = 0x80
+)
 
 // A Packet is what the host sends in one piece.
 type Packet struct {

@@ -1,0 +1,78 @@
+package tun
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"meshrouter/dataplane/segment"
+)
+
+// errOffload refuses a group that a device without offloads cannot carry.
+var errOffload = errors.New("tun: this device takes no large packets and completes no checksums")
+
+// A batchQueue is a device that carries plain packets: wireguard/tun's, and plainQueue.
+type batchQueue interface {
+	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
+	Write(bufs [][]byte, offset int) (n int, err error)
+	BatchSize() int
+	Close() error
+}
+
+// A simpleQueue is a Queue without offloads.
+type simpleQueue struct {
+	batchQueue
+	bufs    [][]byte
+	sizes   []int
+	packets []segment.Packet
+
+	writing sync.Mutex
+	out     []byte
+	one     [1][]byte
+}
+
+func newSimpleQueue(q batchQueue) *simpleQueue {
+	n := q.BatchSize()
+	s := &simpleQueue{batchQueue: q, bufs: make([][]byte, n), sizes: make([]int, n), packets: make([]segment.Packet, 0, n)}
+	for i := range s.bufs {
+		s.bufs[i] = make([]byte, Offset+maxPacket)
+	}
+	return s
+}
+
+func (q *simpleQueue) Offloads() (tcp, udp bool) { return false, false }
+
+func (q *simpleQueue) ReadPackets() ([]segment.Packet, error) {
+	n, err := q.Read(q.bufs, q.sizes, Offset)
+	q.packets = q.packets[:0]
+	for i := range n {
+		q.packets = append(q.packets, segment.Packet{Buf: q.bufs[i], Start: Offset, End: Offset + q.sizes[i]})
+	}
+	return q.packets, err
+}
+
+// WriteGroups copies each packet, since the devices want room in front of it.
+func (q *simpleQueue) WriteGroups(gs []segment.Group) (int, error) {
+	q.writing.Lock()
+	defer q.writing.Unlock()
+	for i := range gs {
+		if gs[i].Offload != (segment.Offload{}) {
+			return i, errOffload
+		}
+		q.out = append(q.out[:0], make([]byte, Offset)...)
+		for _, piece := range gs[i].Pieces {
+			q.out = append(q.out, piece...)
+		}
+		q.one[0] = q.out
+		if _, err := q.Write(q.one[:], Offset); err != nil {
+			if closed(err) {
+				err = os.ErrClosed
+			}
+			return i, err
+		}
+	}
+	return len(gs), nil
+}
+
+// closed reports whether no packet will ever pass a queue again.
+func closed(err error) bool { return errors.Is(err, os.ErrClosed) }
