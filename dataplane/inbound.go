@@ -99,14 +99,12 @@ func (w *worker) admit(p *underlay.Packet) {
 
 // accept enters an authentic packet into the window and reports whether it may be delivered.
 func (w *worker) accept(j *esp.Job) bool {
-	authentic := j.Err == nil || errors.Is(j.Err, esp.ErrDummy) || errors.Is(j.Err, esp.ErrPadding)
-	if authentic && j.SA.ReplayUpdate(uint32(j.Seq)) != nil { //nolint:gosec // Open read it from 32 bits
-		w.drop(dropReplay)
-		return false
-	}
+	_ = j.Accept()
 	switch {
 	case j.Err == nil:
 		return true
+	case errors.Is(j.Err, esp.ErrReplay):
+		w.drop(dropReplay)
 	case errors.Is(j.Err, esp.ErrAuth):
 		w.drop(dropAuth)
 	case errors.Is(j.Err, esp.ErrDummy):

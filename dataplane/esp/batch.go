@@ -52,7 +52,8 @@ func (b *Batch) Seal(jobs []Job, out []Sealed) []Sealed {
 }
 
 // Open checks and decrypts every job: length, SPI, ICV, then decryption, then the trailer. The caller
-// has made ReplayCheck before, and makes ReplayUpdate before it delivers a packet.
+// has asked SA.Fresh before, and calls Job.Accept before it delivers a packet. Open changes nothing in an
+// SA, so several goroutines may open packets of one SA at once.
 func (b *Batch) Open(jobs []Job) {
 	b.reset()
 	for i := range jobs {
@@ -71,7 +72,7 @@ func (b *Batch) Open(jobs []Job) {
 		if subtle.ConstantTimeCompare(icv, j.Pkt[end:]) == 1 {
 			b.cipher(j.SA, j.Pkt[:end])
 		} else {
-			j.forged()
+			j.Err = ErrAuth
 		}
 	}
 	des3.Decrypt(b.des3)
@@ -164,7 +165,6 @@ func (j *Job) check() error {
 	s := sa.suite
 	body := len(j.Pkt) - s.head() - s.icv
 	if body < s.cipher.block || body%s.cipher.block != 0 {
-		add(&sa.counters.LengthDrops, 1)
 		return ErrLength
 	}
 	if sa.outbound || binary.BigEndian.Uint32(j.Pkt) != sa.spi {
@@ -180,7 +180,7 @@ func (b *Batch) open(j *Job) {
 	if sa.aead != nil {
 		const head = headerLen + aeadIV
 		if _, err := sa.aead.Open(pkt[head:head], b.nonceOf(sa, pkt), pkt[head:], pkt[:headerLen]); err != nil {
-			j.forged()
+			j.Err = ErrAuth
 		}
 		return
 	}
@@ -188,15 +188,9 @@ func (b *Batch) open(j *Job) {
 	b.hmacs = append(b.hmacs, hmacs.Op{Key: sa.auth, Data: pkt[:len(pkt)-sa.suite.icv]})
 }
 
-// forged refuses a packet whose ICV does not match.
-func (j *Job) forged() {
-	j.Err = ErrAuth
-	add(&j.SA.counters.AuthDrops, 1)
-}
-
 // unframe takes the trailer off an authentic packet: Pkt becomes the payload.
 func (j *Job) unframe() error {
-	s, c := j.SA.suite, j.SA.counters
+	s := j.SA.suite
 	clear := j.Pkt[s.head() : len(j.Pkt)-s.icv]
 	body := len(clear)
 	pad, next := int(clear[body-2]), clear[body-1]
@@ -204,16 +198,43 @@ func (j *Job) unframe() error {
 	// The rule of OpenBSD's kernel: no padding, or a last byte that equals its length. RFC 4303, 2.4
 	// would have us look at all of 1, 2, 3 …, which adds nothing to a packet that is authentic.
 	if payload < 0 || (pad > 0 && int(clear[body-trailerLen-1]) != pad) {
-		add(&c.PaddingDrops, 1)
 		return ErrPadding
 	}
 	j.Pkt, j.NextHeader = clear[:payload], next
 	if next == NextHeaderDummy {
 		return ErrDummy
 	}
-	add(&c.Packets, 1)
-	add(&c.Bytes, uint64(payload))
 	return nil
+}
+
+// Accept takes what Open has made of a packet into the SA: it counts the outcome and, before the packet is
+// delivered, enters an authentic one's number into the window (RFC 4303, 3.4.3). Err becomes ErrReplay if
+// that was done since Fresh was asked, as for the second copy in a batch. It is for the SA's owner.
+func (j *Job) Accept() error {
+	c := j.SA.counters
+	switch j.Err {
+	case ErrAuth:
+		add(&c.AuthDrops, 1)
+		return j.Err
+	case ErrLength:
+		add(&c.LengthDrops, 1)
+		return j.Err
+	case nil, ErrDummy, ErrPadding:
+	default:
+		return j.Err
+	}
+	if err := j.SA.ReplayUpdate(uint32(j.Seq)); err != nil { //nolint:gosec // Open read it from 32 bits
+		j.Err = err
+		return err
+	}
+	switch j.Err {
+	case nil:
+		add(&c.Packets, 1)
+		add(&c.Bytes, uint64(len(j.Pkt)))
+	case ErrPadding:
+		add(&c.PaddingDrops, 1)
+	}
+	return j.Err
 }
 
 // add is for the only writer of n: no locked instruction is needed, only a whole store.

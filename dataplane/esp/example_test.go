@@ -45,16 +45,16 @@ func Example() {
 
 	// Tokyo: find the SA, check, open, update, deliver.
 	spi, seq, _ := esp.Header(wire)
-	fmt.Printf("SPI 0x%08x, sequence %d, replay: %v\n", spi, seq, in.ReplayCheck(seq))
+	fmt.Printf("SPI 0x%08x, sequence %d, fresh: %v\n", spi, seq, in.Fresh(seq))
 	jobs := []esp.Job{{SA: in, Pkt: wire}}
 	batch.Open(jobs)
-	fmt.Printf("%q, next header %d, error %v, update: %v\n", jobs[0].Pkt, jobs[0].NextHeader, jobs[0].Err, in.ReplayUpdate(seq))
-	fmt.Println("the same packet again:", in.ReplayCheck(seq))
+	fmt.Printf("%q, next header %d, accepted: %v\n", jobs[0].Pkt, jobs[0].NextHeader, jobs[0].Accept() == nil)
+	fmt.Println("the same packet again, fresh:", in.Fresh(seq))
 	// Output:
 	// 3des-cbc/hmac-sha1 30 bytes become 60
-	// SPI 0x00001000, sequence 1, replay: <nil>
-	// "an IPv4 packet with GRE inside", next header 4, error <nil>, update: <nil>
-	// the same packet again: esp: replayed sequence number
+	// SPI 0x00001000, sequence 1, fresh: true
+	// "an IPv4 packet with GRE inside", next header 4, accepted: true
+	// the same packet again, fresh: false
 }
 
 func ExampleMTU() {

@@ -14,6 +14,9 @@ func (sa *SA) ReplayCheck(seq uint32) error {
 	return nil
 }
 
+// Fresh is ReplayCheck without counting. Any goroutine may ask; its answer is final only in Job.Accept.
+func (sa *SA) Fresh(seq uint32) bool { return sa.fresh(uint64(seq)) }
+
 // ReplayUpdate enters the sequence number of an authentic packet before the packet is delivered. It
 // refuses and counts one that was entered since ReplayCheck, such as a second copy in one batch.
 func (sa *SA) ReplayUpdate(seq uint32) error {
