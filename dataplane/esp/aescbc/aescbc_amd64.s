@@ -70,6 +70,123 @@ round10:
 	VZEROUPPER      
 	RET             
 
+// func encrypt4AESNI(l *lanes, rounds, n int)
+TEXT ·encrypt4AESNI(SB), NOSPLIT, $0-24
+	MOVQ            l+0(FP), DI
+	MOVQ            rounds+8(FP), CX
+	MOVQ            n+16(FP), DX
+	MOVL            $14, SI
+	SUBQ            CX, SI
+	SHLQ            $8, SI
+	ADDQ            DI, SI
+	XORL            BX, BX
+	VMOVDQU         lanes_chain+0(DI), X0
+	VMOVDQU         lanes_chain+16(DI), X1
+	VMOVDQU         lanes_chain+32(DI), X2
+	VMOVDQU         lanes_chain+48(DI), X3
+
+block:
+	MOVQ            lanes_data+0(DI), R8
+	VMOVDQU         (R8)(BX*1), X4
+	MOVQ            lanes_data+8(DI), R8
+	VMOVDQU         (R8)(BX*1), X5
+	MOVQ            lanes_data+16(DI), R8
+	VMOVDQU         (R8)(BX*1), X6
+	MOVQ            lanes_data+24(DI), R8
+	VMOVDQU         (R8)(BX*1), X7
+
+	// XOR with the chain, AddRoundKey
+	VPXOR           lanes_keys+0(SI), X4, X4
+	VPXOR           X4, X0, X0
+	VPXOR           lanes_keys+16(SI), X5, X5
+	VPXOR           X5, X1, X1
+	VPXOR           lanes_keys+32(SI), X6, X6
+	VPXOR           X6, X2, X2
+	VPXOR           lanes_keys+48(SI), X7, X7
+	VPXOR           X7, X3, X3
+	CMPQ            CX, $12
+	JB              round10
+	JE              round12
+	VAESENC         lanes_keys+256(DI), X0, X0
+	VAESENC         lanes_keys+272(DI), X1, X1
+	VAESENC         lanes_keys+288(DI), X2, X2
+	VAESENC         lanes_keys+304(DI), X3, X3
+	VAESENC         lanes_keys+512(DI), X0, X0
+	VAESENC         lanes_keys+528(DI), X1, X1
+	VAESENC         lanes_keys+544(DI), X2, X2
+	VAESENC         lanes_keys+560(DI), X3, X3
+
+round12:
+	VAESENC         lanes_keys+768(DI), X0, X0
+	VAESENC         lanes_keys+784(DI), X1, X1
+	VAESENC         lanes_keys+800(DI), X2, X2
+	VAESENC         lanes_keys+816(DI), X3, X3
+	VAESENC         lanes_keys+1024(DI), X0, X0
+	VAESENC         lanes_keys+1040(DI), X1, X1
+	VAESENC         lanes_keys+1056(DI), X2, X2
+	VAESENC         lanes_keys+1072(DI), X3, X3
+
+round10:
+	VAESENC         lanes_keys+1280(DI), X0, X0
+	VAESENC         lanes_keys+1296(DI), X1, X1
+	VAESENC         lanes_keys+1312(DI), X2, X2
+	VAESENC         lanes_keys+1328(DI), X3, X3
+	VAESENC         lanes_keys+1536(DI), X0, X0
+	VAESENC         lanes_keys+1552(DI), X1, X1
+	VAESENC         lanes_keys+1568(DI), X2, X2
+	VAESENC         lanes_keys+1584(DI), X3, X3
+	VAESENC         lanes_keys+1792(DI), X0, X0
+	VAESENC         lanes_keys+1808(DI), X1, X1
+	VAESENC         lanes_keys+1824(DI), X2, X2
+	VAESENC         lanes_keys+1840(DI), X3, X3
+	VAESENC         lanes_keys+2048(DI), X0, X0
+	VAESENC         lanes_keys+2064(DI), X1, X1
+	VAESENC         lanes_keys+2080(DI), X2, X2
+	VAESENC         lanes_keys+2096(DI), X3, X3
+	VAESENC         lanes_keys+2304(DI), X0, X0
+	VAESENC         lanes_keys+2320(DI), X1, X1
+	VAESENC         lanes_keys+2336(DI), X2, X2
+	VAESENC         lanes_keys+2352(DI), X3, X3
+	VAESENC         lanes_keys+2560(DI), X0, X0
+	VAESENC         lanes_keys+2576(DI), X1, X1
+	VAESENC         lanes_keys+2592(DI), X2, X2
+	VAESENC         lanes_keys+2608(DI), X3, X3
+	VAESENC         lanes_keys+2816(DI), X0, X0
+	VAESENC         lanes_keys+2832(DI), X1, X1
+	VAESENC         lanes_keys+2848(DI), X2, X2
+	VAESENC         lanes_keys+2864(DI), X3, X3
+	VAESENC         lanes_keys+3072(DI), X0, X0
+	VAESENC         lanes_keys+3088(DI), X1, X1
+	VAESENC         lanes_keys+3104(DI), X2, X2
+	VAESENC         lanes_keys+3120(DI), X3, X3
+	VAESENC         lanes_keys+3328(DI), X0, X0
+	VAESENC         lanes_keys+3344(DI), X1, X1
+	VAESENC         lanes_keys+3360(DI), X2, X2
+	VAESENC         lanes_keys+3376(DI), X3, X3
+	VAESENCLAST     lanes_keys+3584(DI), X0, X0
+	VAESENCLAST     lanes_keys+3600(DI), X1, X1
+	VAESENCLAST     lanes_keys+3616(DI), X2, X2
+	VAESENCLAST     lanes_keys+3632(DI), X3, X3
+
+	// The ciphertext is written, and is the next chain.
+	MOVQ            lanes_data+0(DI), R8
+	VMOVDQU         X0, (R8)(BX*1)
+	MOVQ            lanes_data+8(DI), R8
+	VMOVDQU         X1, (R8)(BX*1)
+	MOVQ            lanes_data+16(DI), R8
+	VMOVDQU         X2, (R8)(BX*1)
+	MOVQ            lanes_data+24(DI), R8
+	VMOVDQU         X3, (R8)(BX*1)
+	ADDQ            $16, BX
+	CMPQ            BX, DX
+	JB              block
+	VMOVDQU         X0, lanes_chain+0(DI)
+	VMOVDQU         X1, lanes_chain+16(DI)
+	VMOVDQU         X2, lanes_chain+32(DI)
+	VMOVDQU         X3, lanes_chain+48(DI)
+	VZEROUPPER      
+	RET             
+
 // func encrypt8AESNI(l *lanes, rounds, n int)
 TEXT ·encrypt8AESNI(SB), NOSPLIT, $0-24
 	MOVQ            l+0(FP), DI

@@ -20,6 +20,7 @@ func main() {
 `)
 	keyExpansion(g)
 	encryptOne(g)
+	encryptLanes(g, "encrypt4AESNI", xmm, 4)
 	encryptLanes(g, "encrypt8AESNI", xmm, 8)
 	encryptLanes(g, "encrypt4VAES", zmm, 4)
 	encryptLanes(g, "encrypt8VAES", zmm, 8)
@@ -51,9 +52,7 @@ func (g *asm) op(name string, operands ...any) {
 	g.raw("\n")
 }
 
-func (g *asm) comment(format string, args ...any) {
-	g.raw("\n\t// " + fmt.Sprintf(format, args...) + "\n")
-}
+func (g *asm) comment(text string) { g.raw("\n\t// " + text + "\n") }
 
 func (g *asm) label(name string) { g.raw("\n" + name + ":\n") }
 
@@ -115,12 +114,12 @@ func rounds(g *asm, label string, round func(row int)) {
 	}
 }
 
-// firstRow writes into SI the address of the first AddRoundKey's row: table + (14-Nr) * 1<<shift.
-func firstRow(g *asm, table string, shift int) {
+// firstRow writes into SI the address of the first AddRoundKey's row: DI + (14-Nr) * 1<<shift.
+func firstRow(g *asm, shift int) {
 	g.op("MOVL", lastRow, "SI")
 	g.op("SUBQ", "CX", "SI")
 	g.op("SHLQ", shift, "SI")
-	g.op("ADDQ", table, "SI")
+	g.op("ADDQ", "DI", "SI")
 }
 
 // encryptOne writes CBC encryption of one packet: one state, its round keys read from memory, since a chain
@@ -132,7 +131,7 @@ func encryptOne(g *asm) {
 	g.op("MOVQ", "iv+16(FP)", "R8")
 	g.op("MOVQ", "data+24(FP)", "AX")
 	g.op("MOVQ", "n+32(FP)", "DX")
-	firstRow(g, "DI", 4)
+	firstRow(g, 4)
 	g.op("ADDQ", "AX", "DX") // the end
 	g.op("VMOVDQU", "(R8)", "X0")
 	g.op("VMOVDQU", "(SI)", "X2")
@@ -171,7 +170,7 @@ func encryptLanes(g *asm, name, vector string, width int) {
 	g.op("MOVQ", "l+0(FP)", "DI")
 	g.op("MOVQ", "rounds+8(FP)", "CX")
 	g.op("MOVQ", "n+16(FP)", "DX")
-	firstRow(g, "DI", 8)
+	firstRow(g, 8)
 	g.op("XORL", "BX", "BX")
 	for i := range groups {
 		g.op(move(vector), fmt.Sprintf("lanes_chain+%d(DI)", 16*perRegister*i), state(i))
@@ -240,7 +239,7 @@ func decryptAESNI(g *asm) {
 	g.op("MOVQ", "iv+16(FP)", "R8")
 	g.op("MOVQ", "data+24(FP)", "AX")
 	g.op("MOVQ", "n+32(FP)", "DX")
-	firstRow(g, "DI", 4)
+	firstRow(g, 4)
 	g.op("VMOVDQU", "(R8)", "X8")
 
 	blocks := func(label string, n int) {
@@ -296,7 +295,7 @@ func decryptVAES(g *asm) {
 	g.op("MOVQ", "iv+16(FP)", "R8")
 	g.op("MOVQ", "data+24(FP)", "AX")
 	g.op("MOVQ", "n+32(FP)", "DX")
-	firstRow(g, "DI", 4)
+	firstRow(g, 4)
 	key := func(row int) string { return fmt.Sprintf("Z%d", 16+row) }
 	g.op("VBROADCASTI32X4", "(SI)", key(0))
 	for row := 1; row <= lastRow; row++ {
