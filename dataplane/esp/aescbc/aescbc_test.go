@@ -160,7 +160,7 @@ func TestEqualPackets(t *testing.T) {
 		for n := range 40 {
 			blocks := make([]int, n)
 			for i := range blocks {
-				blocks[i] = 5
+				blocks[i] = 12
 			}
 			newBatch(t, im, random, blocks, true).check(t)
 		}
