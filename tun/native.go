@@ -20,5 +20,5 @@ func openNative(name string, mtu int) (*Device, error) {
 		for range dev.Events() {
 		}
 	}()
-	return &Device{name: name, mtu: mtu, queues: []Queue{newSimpleQueue(dev)}}, nil
+	return &Device{name: name, mtu: mtu, queues: []Queue{newSimpleQueue(dev)}, offloads: noOffloads("this system has none")}, nil
 }

@@ -11,7 +11,8 @@ import (
 
 // The backends.
 const (
-	WireGuard = "wireguard" // golang.zx2c4.com/wireguard/tun, with segmentation offloads on Linux
+	Native    = "native"    // our own on Linux, with segmentation offloads; golang.zx2c4.com/wireguard/tun elsewhere
+	WireGuard = "wireguard" // another word for Native, from when it was that everywhere
 	Water     = "water"     // github.com/songgao/water, one packet a call; Linux and macOS
 )
 
@@ -48,17 +49,45 @@ type Queue interface {
 type Config struct {
 	Name    string // empty: the system chooses
 	MTU     int    // bytes; 0: 1500
-	Backend string // WireGuard (the default) or Water
+	Backend string // Native (the default) or Water
 	Persist bool   // keep the device when the process ends; Linux only
-	Queues  int    // 0: one; more need the wireguard backend on Linux
+	Queues  int    // 0: one; more need Linux and its own backend
+	Offload Switch // of segmentation offloads, which Linux's own backend has
+}
+
+// A Switch says whether something is used where the system has it.
+type Switch uint8
+
+// The positions of a Switch.
+const (
+	Auto Switch = iota // used where the system has it
+	Off
+)
+
+// An Offload is one of the ways to pass large packets, as it came out.
+type Offload struct {
+	Name   string // tun-tcp: TCP segmentation both ways; tun-udp: UDP
+	On     bool
+	Reason string // why it is off
+}
+
+const (
+	offloadTCP, offloadUDP = "tun-tcp", "tun-udp"
+	switchedOff            = "switched off"
+)
+
+// noOffloads are a device's offloads where the backend has none.
+func noOffloads(reason string) []Offload {
+	return []Offload{{Name: offloadTCP, Reason: reason}, {Name: offloadUDP, Reason: reason}}
 }
 
 // A Device is an open TUN device.
 type Device struct {
-	name   string
-	mtu    int
-	queues []Queue
-	delete func() error // ends the persistence; nil where the device goes with its descriptor
+	name     string
+	mtu      int
+	queues   []Queue
+	offloads []Offload
+	delete   func() error // ends the persistence; nil where the device goes with its descriptor
 
 	closeOnce sync.Once
 	closeErr  error
@@ -73,8 +102,8 @@ func Open(cfg Config) (*Device, error) {
 	if cfg.Queues == 0 {
 		cfg.Queues = 1
 	}
-	if cfg.Backend == "" {
-		cfg.Backend = WireGuard
+	if cfg.Backend == "" || cfg.Backend == WireGuard {
+		cfg.Backend = Native
 	}
 	if cfg.MTU < 576 || cfg.MTU > 65535 {
 		return nil, fmt.Errorf("tun: MTU is %d, want 576 to 65535", cfg.MTU)
@@ -97,6 +126,9 @@ func (d *Device) MTU() int { return d.mtu }
 
 // Queues are the device's queues; at least one.
 func (d *Device) Queues() []Queue { return d.queues }
+
+// Offloads says which offloads are in use, and why others are not.
+func (d *Device) Offloads() []Offload { return d.offloads }
 
 // Close closes all queues that are still open. A persistent device stays, with its routes.
 func (d *Device) Close() error {

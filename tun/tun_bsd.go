@@ -9,8 +9,8 @@ import (
 
 func open(cfg Config) (*Device, error) {
 	switch {
-	case cfg.Backend != WireGuard:
-		return nil, fmt.Errorf("backend %q is missing on this system, want %s", cfg.Backend, WireGuard)
+	case cfg.Backend != Native:
+		return nil, fmt.Errorf("backend %q is missing on this system, want %s", cfg.Backend, Native)
 	case cfg.Persist:
 		return nil, errors.New("persistent devices are missing on this system")
 	case cfg.Queues > 1:

@@ -17,12 +17,12 @@ func open(cfg Config) (*Device, error) {
 		return nil, errors.New("several queues are missing on this system")
 	}
 	switch cfg.Backend {
-	case WireGuard:
+	case Native:
 		return openNative(cmp.Or(cfg.Name, "utun"), cfg.MTU)
 	case Water:
 		return openWater(cfg)
 	default:
-		return nil, fmt.Errorf("unknown backend %q, want %s or %s", cfg.Backend, WireGuard, Water)
+		return nil, fmt.Errorf("unknown backend %q, want %s or %s", cfg.Backend, Native, Water)
 	}
 }
 
@@ -34,7 +34,7 @@ func openWater(cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{name: ifce.Name(), mtu: cfg.MTU, queues: []Queue{newSimpleQueue(&plainQueue{dev: ifce})}}
+	d := &Device{name: ifce.Name(), mtu: cfg.MTU, queues: []Queue{newSimpleQueue(&plainQueue{dev: ifce})}, offloads: noOffloads("this system has none")}
 	if err := setMTU(d.name, cfg.MTU); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

@@ -6,34 +6,31 @@ import (
 	"os"
 
 	"github.com/songgao/water"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	wg "golang.zx2c4.com/wireguard/tun"
 )
 
 const cloneDevice = "/dev/net/tun"
 
 func open(cfg Config) (*Device, error) {
-	if len(cfg.Name) >= unix.IFNAMSIZ {
+	switch {
+	case len(cfg.Name) >= unix.IFNAMSIZ:
 		return nil, fmt.Errorf("the name has %d bytes, want at most %d", len(cfg.Name), unix.IFNAMSIZ-1)
+	case cfg.Backend == Water && cfg.Queues > 1:
+		return nil, fmt.Errorf("backend %s has one queue, not %d", Water, cfg.Queues)
+	case cfg.Backend != Water && cfg.Backend != Native:
+		return nil, fmt.Errorf("unknown backend %q, want %s or %s", cfg.Backend, Native, Water)
 	}
 	d := &Device{name: cfg.Name, mtu: cfg.MTU}
-	var first *os.File
-	for range cfg.Queues {
-		q, file, name, err := openQueue(cfg, d.name)
-		if err != nil {
-			return nil, errors.Join(explain(err, cfg), d.Close())
-		}
-		d.queues = append(d.queues, q)
-		d.name = name
-		if first == nil {
-			first = file
-		}
+	first, err := d.attach(cfg)
+	if err != nil {
+		return nil, errors.Join(explain(err, cfg), d.Close())
 	}
 	d.delete = func() error {
 		if setPersist(first, false) == nil {
 			return nil
 		}
-		return forget(d.name, cfg.Queues > 1) // the queue was closed before
+		return remove(d.name) // the queue was closed before
 	}
 	if err := setMTU(d.name, cfg.MTU); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -44,26 +41,71 @@ func open(cfg Config) (*Device, error) {
 	return d, nil
 }
 
-func openQueue(cfg Config, name string) (Queue, *os.File, string, error) {
-	switch cfg.Backend {
-	case WireGuard:
-		return openWireGuard(name, cfg.Queues > 1)
-	case Water:
-		if cfg.Queues > 1 {
-			return nil, nil, "", fmt.Errorf("backend %s has one queue, not %d", Water, cfg.Queues)
+// attach opens the queues and returns the first one's file.
+func (d *Device) attach(cfg Config) (first *os.File, err error) {
+	if cfg.Backend == Water {
+		q, file, name, err := openWater(cfg.Name, cfg.Persist)
+		if err != nil {
+			return nil, err
 		}
-		return openWater(name, cfg.Persist)
-	default:
-		return nil, nil, "", fmt.Errorf("unknown backend %q, want %s or %s", cfg.Backend, WireGuard, Water)
+		d.name, d.queues, d.offloads = name, []Queue{q}, noOffloads("backend "+Water+" has none")
+		return file, nil
 	}
+	if attached(d.name) > 0 {
+		return nil, unix.EBUSY
+	}
+	// Only a device made for several queues can ever have more than one. A persistent one may get more
+	// later, when another process opens it.
+	multi := cfg.Persist || cfg.Queues > 1
+	for range cfg.Queues {
+		fd, name, err := attachQueue(d.name, multi)
+		if errors.Is(err, unix.EINVAL) && cfg.Queues == 1 {
+			fd, name, err = attachQueue(d.name, !multi) // the device is there, made the other way
+		}
+		if err != nil {
+			return nil, err
+		}
+		d.name = name
+		tcp, udp, err := setOffloads(fd, cfg.Offload)
+		if err != nil {
+			return nil, errors.Join(err, unix.Close(fd))
+		}
+		q, err := newKernelQueue(fd, tcp.On, udp.On)
+		if err != nil {
+			return nil, err
+		}
+		d.queues, d.offloads = append(d.queues, q), []Offload{tcp, udp}
+		if first == nil {
+			first = q.file
+		}
+	}
+	if attached(d.name) > cfg.Queues { // two processes at the same moment
+		return nil, unix.EBUSY
+	}
+	return first, nil
 }
 
-// openWireGuard attaches one queue. The descriptor is set up here and not by wg.CreateTUN, whose
-// netlink listener nobody needs and which knows neither queues nor persistence.
-func openWireGuard(name string, multi bool) (Queue, *os.File, string, error) {
-	fd, err := unix.Open(cloneDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
+// attached is how many queues of a TUN device processes have open. A device for several queues can be opened
+// by several processes, which would each get a part of the traffic.
+func attached(name string) int {
+	if name == "" {
+		return 0
+	}
+	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return nil, nil, "", &os.PathError{Op: "open", Path: cloneDevice, Err: err}
+		return 0 // not there yet
+	}
+	if dev, ok := link.(*netlink.Tuntap); ok {
+		return dev.Queues + dev.DisabledQueues
+	}
+	return 0
+}
+
+// attachQueue opens a queue of the device, creating it if it is not there, and returns the device's name.
+func attachQueue(name string, multi bool) (fd int, got string, err error) {
+	fd, err = unix.Open(cloneDevice, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, "", &os.PathError{Op: "open", Path: cloneDevice, Err: err}
 	}
 	ifr, err := unix.NewIfreq(name)
 	if err == nil {
@@ -74,14 +116,13 @@ func openWireGuard(name string, multi bool) (Queue, *os.File, string, error) {
 		ifr.SetUint16(flags)
 		err = os.NewSyscallError("TUNSETIFF", unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr))
 	}
-	if err != nil {
-		return nil, nil, "", errors.Join(err, unix.Close(fd))
+	if err == nil { // an earlier process may have left another length on a persistent device
+		err = os.NewSyscallError("TUNSETVNETHDRSZ", unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, virtioLen))
 	}
-	dev, got, err := wg.CreateUnmonitoredTUNFromFD(fd)
 	if err != nil {
-		return nil, nil, "", errors.Join(err, unix.Close(fd))
+		return -1, "", errors.Join(err, unix.Close(fd))
 	}
-	return newSimpleQueue(dev), dev.File(), got, nil
+	return fd, ifr.Name(), nil
 }
 
 func openWater(name string, persist bool) (Queue, *os.File, string, error) {
@@ -110,7 +151,7 @@ func explain(err error, cfg Config) error {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%w: another process has it open", err)
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("%w: a device of this name exists that is not a TUN with %d queue(s); remove it with: ip link del %s", err, cfg.Queues, cfg.Name)
+		return fmt.Errorf("%w: a device of this name exists that is no TUN, or was made for one queue and not %d; remove it with: ip link del %s", err, cfg.Queues, cfg.Name)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%w: the kernel has no TUN driver; try: modprobe tun", err)
 	default:
@@ -141,15 +182,19 @@ func setPersist(file *os.File, on bool) error {
 	})
 }
 
-func remove(name string) error { return forget(name, false) }
-
-// forget ends the persistence of a device whose queues are closed.
-func forget(name string, multi bool) error {
-	q, file, _, err := openWireGuard(name, multi)
+// remove ends the persistence of a device that no process has open.
+func remove(name string) error {
+	if attached(name) > 0 {
+		return unix.EBUSY
+	}
+	fd, _, err := attachQueue(name, true)
+	if errors.Is(err, unix.EINVAL) {
+		fd, _, err = attachQueue(name, false)
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(setPersist(file, false), q.Close())
+	return errors.Join(os.NewSyscallError("TUNSETPERSIST", unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 0)), unix.Close(fd))
 }
 
 func setMTU(name string, mtu int) error {
