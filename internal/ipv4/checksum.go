@@ -41,7 +41,7 @@ func adjust(checksum, from, to uint16) uint16 {
 	return ^Fold(uint64(^checksum) + uint64(^from) + uint64(to))
 }
 
-// sumGo and copySumGo are for every machine. They add 64-bit words with end-around carry, which folds
+// sumGo and copySumGo are for every machine. The first adds 64-bit words with end-around carry, which folds
 // to the same 16 bits, in the byte order that loads fastest: the sum of swapped words is the swapped
 // sum (RFC 1071, 2.B).
 func sumGo(b []byte) uint16 {
@@ -57,48 +57,26 @@ func sumGo(b []byte) uint16 {
 		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), carry)
 		b = b[8:]
 	}
-	return finish(sum, carry, b)
-}
-
-func copySumGo(dst, src []byte) uint16 {
-	sum, carry := uint64(0), uint64(0)
-	for len(src) >= 16 {
-		x, y := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
-		binary.LittleEndian.PutUint64(dst, x)
-		binary.LittleEndian.PutUint64(dst[8:], y)
-		sum, carry = bits.Add64(sum, x, carry)
-		sum, carry = bits.Add64(sum, y, carry)
-		src, dst = src[16:], dst[16:]
-	}
-	if len(src) >= 8 {
-		x := binary.LittleEndian.Uint64(src)
-		binary.LittleEndian.PutUint64(dst, x)
-		sum, carry = bits.Add64(sum, x, carry)
-		src, dst = src[8:], dst[8:]
-	}
-	copy(dst, src)
-	return finish(sum, carry, src)
-}
-
-// finish adds the last bytes, fewer than 8, to a sum of little-endian words.
-func finish(sum, carry uint64, b []byte) uint16 {
 	last := uint64(0)
 	if len(b) >= 4 {
-		last = uint64(binary.LittleEndian.Uint32(b))
+		last = uint64(binary.LittleEndian.Uint32(b)) << 32
 		b = b[4:]
-		for i, c := range b {
-			last |= uint64(c) << (32 + 8*i)
-		}
-	} else {
-		for i, c := range b {
-			last |= uint64(c) << (8 * i)
-		}
+	}
+	switch len(b) { // what is left, filled up with zeros
+	case 3:
+		last |= uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16
+	case 2:
+		last |= uint64(b[0]) | uint64(b[1])<<8
+	case 1:
+		last |= uint64(b[0])
 	}
 	sum, carry = bits.Add64(sum, last, carry)
 	sum, carry = bits.Add64(sum, 0, carry)
 	return bits.ReverseBytes16(Fold(sum + carry))
 }
 
-func sum(b []byte) uint16 { return sumGo(b) }
+func copySumGo(dst, src []byte) uint16 {
+	copy(dst, src) // into the first-level cache, so that reading it again costs little
+	return sumGo(src)
+}
 
-func copySum(dst, src []byte) uint16 { return copySumGo(dst, src) }
