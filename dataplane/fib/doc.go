@@ -7,6 +7,8 @@
 //
 // A Table never changes once made, so any number of goroutines look things up without a lock; a
 // change makes another Table that shares what stayed the same. It knows IPv4 only, as the tunnels do.
+// Lookup is NextHops, which a caller may remember for a run of packets, and Choose, which alone needs
+// the flow hash.
 //
 // Flows are spread by rendezvous hashing (highest random weight): when a next hop leaves an
 // equal-cost set, only its own flows move, and they move back when it returns.

@@ -104,18 +104,21 @@ func sortedHops(hops []NextHop) []NextHop {
 	return slices.Compact(s)
 }
 
-// Lookup returns the next hop of a packet to dst; flowHash chooses among equal ones. It does not
-// allocate. Packets of one flow, with equal hashes, keep their next hop as long as it is there.
-func (t *Table) Lookup(dst netip.Addr, flowHash uint32) (NextHop, bool) {
+// NextHops are the equal-cost next hops to dst, nil if there are none. It does not allocate; the caller
+// must not change them.
+func (t *Table) NextHops(dst netip.Addr) []NextHop {
 	if t == nil || t.trie == nil || !dst.Is4() {
-		return NextHop{}, false
+		return nil
 	}
-	hops, ok := t.trie.Lookup(dst)
-	if !ok {
-		return NextHop{}, false
-	}
+	hops, _ := t.trie.Lookup(dst)
+	return hops
+}
+
+// Choose returns one of equal-cost next hops, at least one. Packets of one flow, with equal hashes, keep
+// their next hop as long as it is there.
+func Choose(hops []NextHop, flowHash uint32) NextHop {
 	if len(hops) == 1 {
-		return hops[0], true
+		return hops[0]
 	}
 	best, bestWeight := hops[0], weight(hops[0], flowHash)
 	for _, h := range hops[1:] {
@@ -123,7 +126,16 @@ func (t *Table) Lookup(dst netip.Addr, flowHash uint32) (NextHop, bool) {
 			best, bestWeight = h, w
 		}
 	}
-	return best, true
+	return best
+}
+
+// Lookup returns the next hop of a packet to dst; flowHash chooses among equal ones.
+func (t *Table) Lookup(dst netip.Addr, flowHash uint32) (NextHop, bool) {
+	hops := t.NextHops(dst)
+	if hops == nil {
+		return NextHop{}, false
+	}
+	return Choose(hops, flowHash), true
 }
 
 // weight ranks a next hop for a flow (rendezvous hashing, Thaler and Ravishankar 1998). The mixing

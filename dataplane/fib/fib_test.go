@@ -186,19 +186,20 @@ func randomTable(n int) *fib.Table {
 	r := rand.New(rand.NewPCG(3, 4))
 	routes := make([]fib.Route, n)
 	for i := range routes {
-		a := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0})
+		a := netip.AddrFrom4([4]byte{byte(10 + i>>16), byte(i >> 8), byte(i), 0})
 		routes[i] = fib.Route{Prefix: netip.PrefixFrom(a, 24), NextHops: tunnel(fib.TunnelID(r.IntN(1000)))}
 	}
 	return fib.New(routes)
 }
 
 func BenchmarkLookup(b *testing.B) {
-	for _, n := range []int{100, 10000} {
+	for _, n := range []int{10, 1000, 100000} {
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
 			table := randomTable(n)
 			dsts := make([]netip.Addr, 1024)
 			for i := range dsts {
-				dsts[i] = netip.AddrFrom4([4]byte{10, byte(i * 7 % n >> 8), byte(i * 7 % n), 9})
+				k := i * 7919 % n
+				dsts[i] = netip.AddrFrom4([4]byte{byte(10 + k>>16), byte(k >> 8), byte(k), 9})
 			}
 			b.ReportAllocs()
 			i := 0
@@ -213,10 +214,10 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkWith(b *testing.B) {
-	for _, changes := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("routes=10000/changes=%d", changes), func(b *testing.B) {
-			table := randomTable(10000)
-			changed := table.Routes()[:changes]
+	for _, size := range [][2]int{{100, 1}, {10000, 1}, {100000, 1}, {10000, 1000}} {
+		b.Run(fmt.Sprintf("routes=%d/changes=%d", size[0], size[1]), func(b *testing.B) {
+			table := randomTable(size[0])
+			changed := table.Routes()[:size[1]]
 			b.ReportAllocs()
 			for b.Loop() {
 				table.With(changed, nil)
