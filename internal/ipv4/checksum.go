@@ -79,4 +79,3 @@ func copySumGo(dst, src []byte) uint16 {
 	copy(dst, src) // into the first-level cache, so that reading it again costs little
 	return sumGo(src)
 }
-
