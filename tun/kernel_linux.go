@@ -41,7 +41,7 @@ type kernelQueue struct {
 
 // newKernelQueue takes the descriptor, which is attached to its device and does not block.
 func newKernelQueue(fd int, tcp, udp bool) (*kernelQueue, error) {
-	q := &kernelQueue{file: os.NewFile(uintptr(fd), cloneDevice), tcp: tcp, udp: udp} //nolint:gosec // a descriptor is not negative
+	q := &kernelQueue{file: os.NewFile(uintptr(fd), cloneDevice), tcp: tcp, udp: udp}
 	var err error
 	if q.raw, err = q.file.SyscallConn(); err != nil {
 		return nil, errors.Join(err, q.file.Close())
@@ -50,7 +50,7 @@ func newKernelQueue(fd int, tcp, udp bool) (*kernelQueue, error) {
 	q.packets = make([]segment.Packet, 0, readPackets)
 	q.fill = q.readAll
 	q.writers.New = func() any { return newWriter() }
-	q.plainCalls.q = q
+	q.q = q
 	return q, nil
 }
 
@@ -76,7 +76,7 @@ func (q *kernelQueue) readAll(fd uintptr) bool {
 		b := q.buf[at : at+virtioLen+maxPacket]
 		// The descriptor does not block, and a packet is copied in less time than the scheduler looks for: it
 		// need not know of this call.
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // G103: b is that long
 		switch {
 		case errno == unix.EAGAIN:
 			return len(q.packets) > 0
@@ -121,7 +121,7 @@ func (q *kernelQueue) WriteGroups(gs []segment.Group) (int, error) {
 	if len(gs) == 0 {
 		return 0, nil
 	}
-	w := q.writers.Get().(*writer) //nolint:errcheck,forcetypeassert // nothing else is put there
+	w := q.writers.Get().(*writer)
 	w.groups, w.n, w.errno = gs, 0, 0
 	err := q.raw.Control(w.try)
 	if err == nil && w.errno == unix.EAGAIN {
@@ -174,11 +174,13 @@ func (w *writer) write(fd uintptr, g *segment.Group) syscall.Errno {
 	encode(w.header[:], &g.Offload)
 	w.iov = append(w.iov[:0], unix.Iovec{Base: &w.header[0], Len: virtioLen})
 	for _, piece := range g.Pieces {
-		w.iov = append(w.iov, unix.Iovec{Base: unsafe.SliceData(piece), Len: uint64(len(piece))})
+		v := unix.Iovec{Base: unsafe.SliceData(piece)} //nolint:gosec // G103: its length follows
+		v.SetLen(len(piece))
+		w.iov = append(w.iov, v)
 	}
 	for {
 		// This call does what the host does with a received packet, which takes its time.
-		_, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.iov[0])), uintptr(len(w.iov)))
+		_, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.iov[0])), uintptr(len(w.iov))) //nolint:gosec // G103: w.iov is that long
 		if errno != unix.EINTR {
 			return errno
 		}

@@ -169,6 +169,7 @@ func (c *Cutter) Put(i int, dst []byte) {
 		sum := ^ipv4.CopySum(dst[c.transport:], c.pkt[c.transport:])
 		binary.BigEndian.PutUint16(dst[c.checksum:], notZero(sum))
 		return
+	case tcp, udp:
 	}
 	at := c.header + i*c.size
 	header := dst[:c.header]

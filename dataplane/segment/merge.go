@@ -223,7 +223,7 @@ func sameHeaders(first, pkt []byte, r *run) bool {
 // of 0 and one of 0xffff mean the same, only one of them comes back.
 func verify(pkt []byte, k kind) bool {
 	h, l4 := pkt[:ipv4.HeaderLen], pkt[ipv4.HeaderLen:]
-	if binary.BigEndian.Uint16(h[10:]) == 0xffff || ipv4.Sum(h) != 0xffff {
+	if binary.BigEndian.Uint16(h[10:]) == 0xffff || headerSum(h) != 0xffff {
 		return false
 	}
 	if k == udp {
@@ -234,6 +234,12 @@ func verify(pkt []byte, k kind) bool {
 		return false
 	}
 	return ipv4.Fold(pseudoHeader(h, len(l4))+uint64(ipv4.Sum(l4))) == 0xffff
+}
+
+// headerSum is ipv4.Sum for a header without options.
+func headerSum(h []byte) uint16 {
+	a, b, c := binary.BigEndian.Uint64(h), binary.BigEndian.Uint64(h[8:]), binary.BigEndian.Uint32(h[16:])
+	return ipv4.Fold(a>>32 + a&0xffffffff + b>>32 + b&0xffffffff + uint64(c))
 }
 
 // pseudoHeader is the sum of the pseudo header of TCP and UDP.

@@ -33,6 +33,7 @@ func sum(b []byte) uint16 {
 			return swapped(sumAVX512(&b[0], len(b)))
 		case cpu.AVX2:
 			return sumVectors(b)
+		case cpu.Portable:
 		}
 	}
 	return sumGo(b)
@@ -45,6 +46,7 @@ func copySum(dst, src []byte) uint16 {
 			return swapped(copySumAVX512(&dst[0], &src[0], len(src)))
 		case cpu.AVX2:
 			return copySumVectors(dst, src)
+		case cpu.Portable:
 		}
 	}
 	return copySumGo(dst, src)
