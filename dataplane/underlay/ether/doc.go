@@ -5,7 +5,6 @@
 //	Ways ─────── destination ─► Way: next hop's MAC, MTU, the 34 bytes in front of ESP
 //	               ▲ routes, neighbors and links from netlink, followed as they change
 //	Parse ────── frame ─► Packet, with the checks that the kernel's ip_rcv would have made
-//	Match ────── the eBPF instructions that pick the frames which Parse expects
 //
 // Both paths have the same small shape, which their consumer declares as its interface:
 //
@@ -24,6 +23,6 @@
 //
 // What a path moves is not seen by netfilter, nor counted by it. That is documented for the operator.
 //
-// Read packet.go, way.go, then interface_linux.go and ways_linux.go; match_linux.go is the filter.
+// Read packet.go, way.go, then interface_linux.go and ways_linux.go. Package veth is for tests.
 // Follows RFC 791, 894 and 1812, 5.2.2; routes and neighbors as in rtnetlink(7).
 package ether

@@ -34,11 +34,8 @@ func newWay(from Host, dst netip.Addr, next MAC, mtu int) *Way {
 	return w
 }
 
-// Fits tells whether an ESP packet of n bytes needs no fragmentation.
-func (w *Way) Fits(n int) bool { return n <= w.largest }
-
-// Use notes that frames go this way, so that its neighbor is kept confirmed.
-func (w *Way) Use() {
+// use notes that frames go this way, so that its neighbor is kept confirmed.
+func (w *Way) use() {
 	if !w.used.Load() {
 		w.used.Store(true)
 	}
@@ -56,5 +53,5 @@ func (w *Way) PutHeader(frame []byte, n int, tos uint8, id uint16) {
 	sum := w.sum + uint32(tos) + uint32(total) + uint32(id)
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
-	binary.BigEndian.PutUint16(h[ethernetLen+10:], ^uint16(sum))
+	binary.BigEndian.PutUint16(h[ethernetLen+10:], ^uint16(sum&0xffff))
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"meshrouter/dataplane/esp"
 )
 
 const (
@@ -131,6 +133,32 @@ func (w *Ways) To(dst netip.Addr) *Way {
 		}
 	}
 	return way
+}
+
+// A Finder finds the ways of a batch's packets. It remembers that of the packet before.
+type Finder struct {
+	Ways *Ways
+	dst  netip.Addr
+	last *Way
+}
+
+// Way is the way of a packet, or nil if it is for the kernel: no way is known, it goes by UDP, it is of
+// the control class, or it needs fragmentation.
+func (f *Finder) Way(p esp.Sealed) *Way {
+	dst := p.SA().Dst()
+	if dst.Port() != 0 || p.TOS() >= TOSControl {
+		return nil
+	}
+	if dst.Addr() != f.dst {
+		f.dst, f.last = dst.Addr(), f.Ways.To(dst.Addr())
+		if f.last != nil {
+			f.last.use()
+		}
+	}
+	if f.last == nil || len(p.Bytes()) > f.last.largest {
+		return nil
+	}
+	return f.last
 }
 
 // listen hands netlink's messages to follow. One of type NLMSG_OVERRUN says that some were lost, one of
@@ -285,7 +313,7 @@ func (w *Ways) apply(m syscall.NetlinkMessage) bool {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		w.markStale(all)
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		if len(m.Data) >= unix.SizeofIfInfomsg && nl.DeserializeIfInfomsg(m.Data).Index == int32(w.iface.Index) {
+		if len(m.Data) >= unix.SizeofIfInfomsg && nl.DeserializeIfInfomsg(m.Data).Index == int32(w.iface.Index) { //nolint:gosec // G115: as the kernel has it
 			return m.Header.Type == unix.RTM_NEWLINK && w.readLink() == nil
 		}
 	case unix.NLMSG_OVERRUN:

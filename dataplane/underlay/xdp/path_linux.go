@@ -64,7 +64,7 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 		return err
 	}
 	for id := range wanted {
-		q, err := openQueue(on.Index, id, chunk, c.ZeroCopy, &p.drops)
+		q, err := openQueue(on.Index, id, uint64(chunk), c.ZeroCopy, &p.drops)
 		if id > 0 && errors.Is(err, unix.EINVAL) {
 			break // the driver has fewer queues at work than it could have
 		}
@@ -84,7 +84,7 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 }
 
 // largest is the IPv4 packet that fits a frame.
-func largest(chunk int) int { return chunk - frameRoom - ether.HeaderLen + 20 }
+func largest(chunk int) int { return chunk - frameRoom - etherLen }
 
 func (p *Path) describe(on ether.Interface, chunk int) {
 	how := "zero-copy"
@@ -146,30 +146,11 @@ func (p *Path) Send(ps, rest []esp.Sealed) (n int, left []esp.Sealed, err error)
 
 // pick is the queue by which packets to one destination leave, so that they stay in order.
 func pick(p esp.Sealed, of int) int {
+	if of == 1 {
+		return 0
+	}
 	dst := p.SA().Dst().Addr().As4()
 	return int(binary.BigEndian.Uint32(dst[:]) * 0x9e3779b1 >> 16 % uint32(of)) //nolint:gosec // G115: there are few queues
-}
-
-// A route remembers the way of the packet before.
-type route struct {
-	ways *ether.Ways
-	dst  netip.Addr
-	last *ether.Way
-}
-
-// way is the packet's way, or nil if it is for the kernel.
-func (r *route) way(p esp.Sealed) *ether.Way {
-	dst := p.SA().Dst()
-	if dst.Port() != 0 || p.TOS() >= ether.TOSControl {
-		return nil
-	}
-	if dst.Addr() != r.dst {
-		r.dst, r.last = dst.Addr(), r.ways.To(dst.Addr())
-		if r.last != nil {
-			r.last.Use()
-		}
-	}
-	return r.last
 }
 
 // watch ends Receive when the interface has gone. It ends with the path.

@@ -1,6 +1,7 @@
 package xdp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,10 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meshrouter/dataplane/underlay/ether"
+	"meshrouter/internal/ipv4"
 )
 
 // passFrame is XDP_PASS: on to the kernel's stack.
 const passFrame = 2
+
+// pass is the label where frames go that are not ours.
+const pass = "pass"
+
+// etherLen is the length of the Ethernet header, bytes.
+const etherLen = ether.HeaderLen - ipv4.HeaderLen
 
 // Offsets in struct xdp_md.
 const (
@@ -23,6 +31,59 @@ const (
 	atDataEnd = 4
 	atQueue   = 16
 )
+
+// Offsets in an Ethernet frame with IPv4.
+const (
+	atEtherType = 12
+	atVersion   = etherLen
+	atTOS       = etherLen + 1
+	atTotalLen  = etherLen + 2
+	atFragment  = etherLen + 6
+	atProtocol  = etherLen + 9
+	atDst       = etherLen + 16
+)
+
+// notPlain is set in the fragment field of all but whole packets; DF is no matter.
+const notPlain = 0xbfff
+
+// match are the instructions that fall through for a frame with a whole ESP packet to local without
+// options, of at most largest bytes with its IPv4 header and below the control class, and jump to pass
+// with any other. They change R2 to R5.
+func match(local netip.Addr, largest int) asm.Instructions {
+	dst := local.As4()
+	word := func(b ...byte) int32 { return int32(binary.NativeEndian.Uint16(b)) }
+	return asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, atData, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, atDataEnd, asm.Word),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, ether.HeaderLen),
+		asm.JGT.Reg(asm.R4, asm.R3, pass),
+
+		asm.LoadMem(asm.R5, asm.R2, atEtherType, asm.Half),
+		asm.JNE.Imm(asm.R5, word(0x08, 0x00), pass),
+		asm.LoadMem(asm.R5, asm.R2, atVersion, asm.Byte),
+		asm.JNE.Imm(asm.R5, 4<<4|ipv4.HeaderLen/4, pass),
+		asm.LoadMem(asm.R5, asm.R2, atTOS, asm.Byte),
+		asm.JGE.Imm(asm.R5, ether.TOSControl, pass),
+		asm.LoadMem(asm.R5, asm.R2, atFragment, asm.Half),
+		asm.And.Imm(asm.R5, word(notPlain>>8, notPlain&0xff)),
+		asm.JNE.Imm(asm.R5, 0, pass),
+		asm.LoadMem(asm.R5, asm.R2, atProtocol, asm.Byte),
+		asm.JNE.Imm(asm.R5, ipv4.ProtocolESP, pass),
+		asm.LoadMem(asm.R5, asm.R2, atDst, asm.Word),
+		asm.LoadImm(asm.R4, int64(binary.NativeEndian.Uint32(dst[:])), asm.DWord),
+		asm.JNE.Reg(asm.R5, asm.R4, pass),
+
+		// The whole packet is here, in front of whatever padding: a receiver's frame holds it.
+		asm.LoadMem(asm.R5, asm.R2, atTotalLen, asm.Half),
+		asm.HostTo(asm.BE, asm.R5, asm.Half),
+		asm.JGT.Imm(asm.R5, int32(largest), pass), //nolint:gosec // G115: at most a page
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Reg(asm.R4, asm.R5),
+		asm.Add.Imm(asm.R4, etherLen),
+		asm.JGT.Reg(asm.R4, asm.R3, pass),
+	}
+}
 
 // A program is the XDP program of a Path with its map of sockets.
 type program struct {
@@ -32,17 +93,16 @@ type program struct {
 	mode    string // where it is attached
 }
 
-// instructions redirect what ether.Match finds to the socket of its queue. bpf_redirect_map's own flags say what
+// instructions redirect what match finds to the socket of its queue. bpf_redirect_map's own flags say what
 // becomes of a packet whose queue has no socket: it passes.
 func instructions(local netip.Addr, largest, socketsFD int) asm.Instructions {
-	is := ether.Match(ether.Context{Data: atData, End: atDataEnd}, local, largest)
-	return append(is,
+	return append(match(local, largest),
 		asm.LoadMem(asm.R2, asm.R1, atQueue, asm.Word),
 		asm.LoadMapPtr(asm.R1, socketsFD),
 		asm.Mov.Imm(asm.R3, passFrame),
 		asm.FnRedirectMap.Call(),
 		asm.Return(),
-		asm.Mov.Imm(asm.R0, passFrame).WithSymbol(ether.Pass),
+		asm.Mov.Imm(asm.R0, passFrame).WithSymbol(pass),
 		asm.Return(),
 	)
 }

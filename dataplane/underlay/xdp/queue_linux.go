@@ -59,7 +59,7 @@ func (r *ring[T]) needWakeup() bool { return r.flags.Load()&unix.XDP_RING_NEED_W
 // txFrames to send from.
 type queue struct {
 	id     int
-	chunk  int // bytes a frame
+	chunk  uint64 // bytes a frame
 	memory []byte
 	file   *os.File
 	conn   syscall.RawConn
@@ -75,19 +75,18 @@ type queue struct {
 	packets [maxBatch]ether.Packet
 	held    [maxBatch]uint64 // frames of the last batch
 	holding int
-	started bool
 
 	// Of the sender, and of who closes.
 	sending   sync.Mutex
 	closed    bool
-	receiving bool // a receiver may look at memory until it has seen closed
+	receiving bool // set by the receiver, who may look at memory until it has seen closed
 	tx        ring[unix.XDPDesc]
 	done      ring[uint64]
 	free      []uint64 // frames, the last one used first since it is in the cache
 }
 
 // openQueue binds a socket to a receive queue.
-func openQueue(index, id, chunk int, zeroCopy bool, drops *ether.Drops) (*queue, error) {
+func openQueue(index, id int, chunk uint64, zeroCopy bool, drops *ether.Drops) (*queue, error) {
 	q := &queue{id: id, chunk: chunk, drops: drops}
 	if err := q.open(index, zeroCopy); err != nil {
 		return nil, errors.Join(fmt.Errorf("xdp: queue %d: %w", id, err), q.close())
@@ -117,24 +116,24 @@ func (q *queue) open(index int, zeroCopy bool) (err error) {
 	q.ready = func(uintptr) bool { return q.rx.filled() != 0 }
 	q.wake = func(fd uintptr) { _, _, _ = unix.Syscall6(unix.SYS_RECVFROM, fd, 0, 0, unix.MSG_DONTWAIT, 0, 0) }
 	for i := range uint64(rxFrames) {
-		*q.fill.slot(uint32(i)) = i * uint64(q.chunk)
+		*q.fill.slot(uint32(i)) = i * q.chunk
 	}
 	q.fill.producer.Store(rxFrames)
 	for i := uint64(rxFrames + txFrames); i > rxFrames; i-- {
-		q.free = append(q.free, (i-1)*uint64(q.chunk))
+		q.free = append(q.free, (i-1)*q.chunk)
 	}
 	return nil
 }
 
 // mapMemory registers the frames and maps the rings.
 func (q *queue) mapMemory() (err error) {
-	q.memory, err = unix.Mmap(-1, 0, (rxFrames+txFrames)*q.chunk, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	q.memory, err = unix.Mmap(-1, 0, (rxFrames+txFrames)*int(q.chunk), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE) //nolint:gosec // G115: as below
 	if err != nil {
 		return os.NewSyscallError("mmap", err)
 	}
 	reg := unix.XDPUmemReg{
 		Addr: uint64(uintptr(unsafe.Pointer(&q.memory[0]))), //nolint:gosec // G103: what the kernel wants
-		Len:  uint64(len(q.memory)), Size: uint32(q.chunk),
+		Len:  uint64(len(q.memory)), Size: uint32(q.chunk),  //nolint:gosec // G115: at most a page
 	}
 	if err := setsockopt(q.fd, unix.XDP_UMEM_REG, &reg); err != nil {
 		return fmt.Errorf("%d bytes of locked memory: %w", len(q.memory), err)
@@ -159,17 +158,25 @@ func (q *queue) mapMemory() (err error) {
 	return errors.Join(errs[:]...)
 }
 
+// bind joins the socket to the receive queue. The kernel takes its time to part the queue from a
+// socket before, also from that of a process that has died.
 func (q *queue) bind(index int, zeroCopy bool) error {
-	addr := &unix.SockaddrXDP{Ifindex: uint32(index), QueueID: uint32(q.id)} //nolint:gosec // G115: both small
-	if zeroCopy {
-		addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY
-		if unix.Bind(q.fd, addr) == nil {
-			return nil
-		}
+	const patience = 100 // times 10 ms
+	addr := &unix.SockaddrXDP{Flags: unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY, Ifindex: uint32(index), QueueID: uint32(q.id)} //nolint:gosec // G115: both small
+	if zeroCopy && unix.Bind(q.fd, addr) == nil {
+		return nil
 	}
 	q.copied = true
 	addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY
-	return os.NewSyscallError("bind", unix.Bind(q.fd, addr))
+	err := unix.Bind(q.fd, addr)
+	for range patience {
+		if !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		_, _ = unix.Poll(nil, 10)
+		err = unix.Bind(q.fd, addr)
+	}
+	return os.NewSyscallError("bind", err)
 }
 
 func setsockopt[T any](fd, option int, v *T) error {
@@ -181,7 +188,7 @@ func setsockopt[T any](fd, option int, v *T) error {
 }
 
 func getsockopt[T any](fd, option int, v *T) error {
-	size := uint32(unsafe.Sizeof(*v))
+	size := uint32(unsafe.Sizeof(*v))                                                                                                                            //nolint:gosec // G115: some dozen bytes
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(unsafe.Pointer(v)), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // G103: as above
 	if errno != 0 {
 		return os.NewSyscallError("getsockopt", errno)
@@ -191,7 +198,7 @@ func getsockopt[T any](fd, option int, v *T) error {
 
 // receive waits for frames and returns what is plain ESP of them, at least one packet.
 func (q *queue) receive(ways *ether.Ways) ([]ether.Packet, error) {
-	if !q.started && !q.start() {
+	if !q.receiving && !q.start() {
 		return nil, os.ErrClosed
 	}
 	for {
@@ -211,15 +218,14 @@ func (q *queue) start() bool {
 	q.sending.Lock()
 	defer q.sending.Unlock()
 	q.receiving = !q.closed
-	q.started = q.receiving
-	return q.started
+	return q.receiving
 }
 
 // end is the receiver's last act.
 func (q *queue) end() {
 	q.sending.Lock()
 	defer q.sending.Unlock()
-	q.started, q.receiving = false, false
+	q.receiving = false
 	q.unmap()
 }
 
@@ -241,8 +247,8 @@ func (q *queue) take(host *ether.Host) (n int) {
 	q.holding = int(min(q.rx.filled(), maxBatch))
 	first := q.rx.consumer.Load()
 	for i := range q.holding {
-		d := *q.rx.slot(first + uint32(i)) //nolint:gosec // G115: below maxBatch
-		frame := d.Addr - d.Addr%uint64(q.chunk)
+		d := *q.rx.slot(first + uint32(i))
+		frame := d.Addr - d.Addr%q.chunk
 		if d.Addr > uint64(len(q.memory)) || uint64(d.Len) > uint64(len(q.memory))-d.Addr {
 			q.drops.Add(ether.BadRing)
 			frame = 0
@@ -280,18 +286,23 @@ func (q *queue) send(ways *ether.Ways, ps, rest []esp.Sealed, id uint32, of int)
 	q.sending.Lock()
 	defer q.sending.Unlock()
 	if q.closed {
+		for _, p := range ps {
+			if pick(p, of) == q.id {
+				rest = append(rest, p)
+			}
+		}
 		return 0, rest, os.ErrClosed
 	}
 	q.reap()
-	to := route{ways: ways}
+	to := ether.Finder{Ways: ways}
 	next := q.tx.producer.Load()
 	for i, p := range ps {
-		if of > 1 && pick(p, of) != q.id {
+		if pick(p, of) != q.id {
 			continue
 		}
 		b := p.Bytes()
-		way := to.way(p)
-		if way == nil || !way.Fits(len(b)) || len(b) > q.chunk-ether.HeaderLen {
+		way := to.Way(p)
+		if way == nil || uint64(ether.HeaderLen+len(b)) > q.chunk {
 			rest = append(rest, p)
 			continue
 		}
@@ -304,9 +315,9 @@ func (q *queue) send(ways *ether.Ways, ps, rest []esp.Sealed, id uint32, of int)
 		}
 		addr := q.free[len(q.free)-1]
 		q.free = q.free[:len(q.free)-1]
-		frame := q.memory[addr : addr+uint64(q.chunk)]
-		way.PutHeader(frame, len(b), p.TOS(), uint16((id+uint32(i))&0xffff)) //nolint:gosec // G115: cut off on purpose
-		*q.tx.slot(next) = unix.XDPDesc{Addr: addr, Len: uint32(ether.HeaderLen + copy(frame[ether.HeaderLen:], b))}
+		frame := q.memory[addr : addr+q.chunk]
+		way.PutHeader(frame, len(b), p.TOS(), uint16((id+uint32(i))&0xffff))
+		*q.tx.slot(next) = unix.XDPDesc{Addr: addr, Len: uint32(ether.HeaderLen + copy(frame[ether.HeaderLen:], b))} //nolint:gosec // G115: below chunk
 		next++
 		n++
 	}
@@ -322,11 +333,11 @@ func (q *queue) reap() {
 	first, n := q.done.consumer.Load(), q.done.filled()
 	for i := range n {
 		addr := *q.done.slot(first + i)
-		if addr < uint64(rxFrames*q.chunk) || addr >= uint64(len(q.memory)) || len(q.free) == cap(q.free) {
+		if addr < rxFrames*q.chunk || addr >= uint64(len(q.memory)) || len(q.free) == cap(q.free) {
 			q.drops.Add(ether.BadRing)
 			continue
 		}
-		q.free = append(q.free, addr-addr%uint64(q.chunk))
+		q.free = append(q.free, addr-addr%q.chunk)
 	}
 	q.done.consumer.Store(first + n)
 }
@@ -348,7 +359,7 @@ func (q *queue) kick(forFrame bool) error {
 		if try == patience {
 			return os.NewSyscallError("sendto", unix.ENOBUFS)
 		}
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(q.fd), Events: unix.POLLOUT}}, 1) //nolint:gosec // G115: a descriptor
+		_, _ = unix.Poll(nil, 1)
 		q.reap()
 	}
 }

@@ -15,10 +15,11 @@ import (
 // Name is the interface's name in either namespace.
 const Name = "wan"
 
-// Addresses and prefix length of the two ends.
+// The addresses of the two ends, and the length of their prefix.
 const (
-	AddrA, AddrB = "192.0.2.1", "192.0.2.2"
-	prefixLen    = 24
+	AddrA     = "192.0.2.1"
+	AddrB     = "192.0.2.2"
+	prefixLen = 24
 )
 
 // A Space is a network namespace with a thread that stays in it.
