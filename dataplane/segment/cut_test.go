@@ -88,6 +88,18 @@ func TestCutNeedsNoHeaderLength(t *testing.T) {
 	}
 }
 
+// A large packet that is none: one segment, with or without payload.
+func TestCutOfFewBytes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 99, 100} {
+		p := bulk(1, n)
+		p.Offload.GSOSize = 100
+		if got, want := segmentsOf(t, p), plainSplit(p.Buf, p.Offload); len(got) != 1 || !bytes.Equal(got[0], want[0]) {
+			t.Errorf("%d bytes: % x, want % x", n, got, want)
+		}
+	}
+}
+
 // The largest packet in the smallest segments.
 func TestCutIntoBytes(t *testing.T) {
 	t.Parallel()

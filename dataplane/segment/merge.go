@@ -140,14 +140,15 @@ func tcpHeader(b []byte) (n int, payload bool) {
 	return n, n >= tcpHeaderLen && len(b) > n && b[13]&^(tcpFIN|tcpPSH|tcpECE) == tcpACK
 }
 
-// slot finds the flow's slot, or one where it may go: a free one, else that of another flow.
+// slot finds the flow's slot, which may be of an earlier round, or one where it may go: a free one, else that
+// of another flow.
 func (m *Merger) slot(f flow) *slot {
 	at := f.hash()
 	var free *slot
 	for i := range uint32(tableWays) {
 		s := &m.table[(at+i)%tableSize]
 		switch {
-		case s.round == m.round+1 && s.flow == f:
+		case s.flow == f:
 			return s
 		case s.round != m.round+1 && free == nil:
 			free = s

@@ -127,6 +127,7 @@ func TestGroupsAreBounded(t *testing.T) {
 		{20, 9000, "[7 7 6]"},
 		{4, 32742, "[1 1 1 1]"}, // 52 + 2·32742 is one byte too many
 		{4, 32741, "[2 2]"},
+		{22, 5953, "[11 11]"}, // 65,535 bytes
 	} {
 		var in [][]byte
 		for n := tt.n; n > 0; { // what fits one large packet at a time
@@ -200,6 +201,11 @@ func TestSameID(t *testing.T) {
 		}
 	}
 	// One way in a group, and only with DF.
+	s[1], s[2] = changed(s[1], func(p []byte) { p[5] = 1 }), changed(s[2], func(p []byte) { p[5] = 0 })
+	if got := fmt.Sprint(shape(merged(m, s[:3]...))); got != "[2 1]" {
+		t.Errorf("identifications 0 1 0: groups of %s", got)
+	}
+	s[1] = changed(s[1], func(p []byte) { p[5] = 0 })
 	s[2], s[3] = changed(s[2], func(p []byte) { p[5] = 2 }), changed(s[3], func(p []byte) { p[5] = 3 })
 	if got := fmt.Sprint(shape(merged(m, s...))); got != "[2 2]" {
 		t.Errorf("identifications 0 0 2 3: groups of %s", got)
