@@ -47,9 +47,7 @@ type Options struct {
 	// Protocol50 is how ESP without UDP travels: "xdp", "ring", "raw", or "auto" or "" for the first
 	// of these that works.
 	Protocol50 string
-	// Interface is the one that leads to the peers, for xdp and ring; "" is that of the default route.
-	Interface string
-	Logger    *slog.Logger // nil discards
+	Logger     *slog.Logger // nil discards
 }
 
 // An Offload is one of the switches as it came out.

@@ -1,197 +1,290 @@
 package underlay
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
-	"os"
-	"sync"
-	"syscall"
-	"unsafe"
+	"runtime"
+	"slices"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"meshrouter/dataplane/esp"
 )
 
-const (
-	protocolESP = 50
-	// socketBuffer is what each socket asks for, bytes: some 10 ms at 3 Gbit/s.
-	socketBuffer = 4 << 20
-	// tosControl is CS6, network control (RFC 2474, 4.2.2.2): IKE's class.
-	tosControl = 0xc0
-	maxBatch   = 128
-)
-
-// The sockets, by their place in Sockets and the index of their receiver.
-const (
-	ikeSocket = iota
-	natSocket
-	rawSocket
-	socketCount
-)
-
 // Sockets are the outer sockets of a site: UDP 500, UDP 4500 and raw IP protocol 50.
 type Sockets struct {
-	local     netip.Addr
-	files     [socketCount]*os.File
-	receivers [socketCount]*receiver
+	local    netip.Addr
+	sockets  []*socket
+	prober   *prober
+	segments *segmentation // nil: packets leave one by one
+	offloads []Offload
 
-	sending sync.Mutex // of the senders
-	senders [socketCount]*sender
+	// receivers are first those of control packets, then those where data arrives: natCount from
+	// natFirst on, by SPI, and raw.
+	receivers               []*receiver
+	natFirst, natCount, raw int
+
+	// Where packets leave. Without steering, control packets share the lane of data.
+	ike, natControl, natData, rawControl, rawData *lane
 }
 
-// Open binds the sockets to local, an address of this host. It needs CAP_NET_RAW and
-// CAP_NET_BIND_SERVICE.
+// Open opens the sockets with all offloads that help.
 func Open(local netip.Addr) (*Sockets, error) { return Options{}.Open(local) }
 
-// Open binds the sockets to local, as the package's Open does.
+// Open binds the sockets to local, an address of this host. It needs CAP_NET_RAW and
+// CAP_NET_BIND_SERVICE. A missing offload is no error; see Offloads.
 func (o Options) Open(local netip.Addr) (*Sockets, error) {
 	if !local.Is4() || local.IsUnspecified() {
 		return nil, fmt.Errorf("underlay: local address is %v, want an IPv4 address of this host", local)
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	s := &Sockets{local: local}
-	for i, kind := range [socketCount]struct {
-		name            string
-		typ, proto, tos int
-		port            uint16
-	}{
-		{"UDP port 500", unix.SOCK_DGRAM, 0, tosControl, IKEPort},
-		{"UDP port 4500", unix.SOCK_DGRAM, 0, 0, NATPort},
-		{"raw IP protocol 50", unix.SOCK_RAW, protocolESP, 0, 0},
-	} {
-		file, err := openSocket(netip.AddrPortFrom(local, kind.port), kind.typ, kind.proto, kind.tos)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("underlay: %s on %v: %w", kind.name, local, err), s.Close())
-		}
-		s.files[i] = file
-		conn, err := file.SyscallConn()
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		s.receivers[i], s.senders[i] = newReceiver(conn), newSender(conn)
+	if err := s.open(o); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func openSocket(local netip.AddrPort, typ, proto, tos int) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_INET, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, proto)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+func (s *Sockets) open(o Options) (err error) {
+	if s.prober, err = newProber(); err != nil {
+		return err
 	}
-	// Without DF, so that routers fragment outer packets: peers put them together.
-	err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, tos)
+	b := builder{s: s}
+	ike := b.socket(class{name: "UDP port 500", port: IKEPort, control: true})
+	steering := s.use("steering", o.Steering, canSteer)
+	var natControl, rawControl *socket
+	data := 1
+	if steering {
+		data = o.dataReceivers()
+		// The first of its group, which is what steer calls 0.
+		natControl = b.socket(class{name: "UDP port 4500 for control", port: NATPort, control: true, group: true})
+		rawControl = b.socket(class{name: "raw IP protocol 50 for control", control: true})
 	}
-	if err != nil {
-		return nil, errors.Join(os.NewSyscallError("setsockopt", err), unix.Close(fd))
+	nat := make([]*socket, data)
+	for i := range nat {
+		nat[i] = b.socket(class{name: "UDP port 4500", port: NATPort, group: steering})
 	}
-	for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer) != nil {
-			// Without CAP_NET_ADMIN we get what the system's limit allows, which is no error.
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer)
-		}
+	raw := b.socket(class{name: "raw IP protocol 50"})
+	if steering {
+		b.attach(natControl, unix.SO_ATTACH_REUSEPORT_CBPF, steer(data))
+		b.attach(rawControl, unix.SO_ATTACH_FILTER, accept(true))
+		b.attach(raw, unix.SO_ATTACH_FILTER, accept(false))
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(local.Port()), Addr: local.Addr().As4()}); err != nil {
-		return nil, errors.Join(os.NewSyscallError("bind", err), unix.Close(fd))
+	if b.err != nil {
+		return b.err
 	}
-	return os.NewFile(uintptr(fd), "underlay"), nil
+
+	messages := plainMessages
+	if s.use("udp-gro", o.UDPGRO, func() error { return setEach(s.sockets, NATPort, unix.SOL_UDP, unix.UDP_GRO) }) {
+		messages = joinedMessages
+	}
+	if s.use("udp-segment", o.UDPSegment, func() error { return nat[0].set(unix.SOL_UDP, unix.UDP_SEGMENT, 0) }) {
+		s.segments = &segmentation{log: o.Logger}
+	}
+	s.stamp(o.Timestamps)
+
+	s.ike = newLane(1, nil, ike)
+	s.natData, s.rawData = newLane(workers(), s.segments, nat...), newLane(workers(), nil, raw)
+	s.natControl, s.rawControl = s.natData, s.rawData
+	s.receive(ike, controlMessages)
+	if steering {
+		s.natControl, s.rawControl = newLane(1, s.segments, natControl), newLane(1, nil, rawControl)
+		s.receive(natControl, controlMessages)
+		s.receive(rawControl, controlMessages)
+	}
+	s.natFirst, s.natCount = len(s.receivers), data
+	for _, n := range nat {
+		s.receive(n, messages)
+	}
+	s.raw = len(s.receivers)
+	s.receive(raw, rawMessages)
+	return nil
 }
 
-// Receivers is how many goroutines can call Receive, each with its own index.
-func (s *Sockets) Receivers() int { return socketCount }
+// dataReceivers is how many sockets share the data of port 4500. On one or two CPUs more than one only
+// makes batches smaller.
+func (o Options) dataReceivers() int {
+	switch cpus := runtime.GOMAXPROCS(0); {
+	case o.Receivers > 0:
+		return min(o.Receivers, maxReceivers)
+	case cpus <= 2:
+		return 1
+	default:
+		return min(cpus, 4)
+	}
+}
+
+// use turns something on, unless its switch or the system forbids it, and notes how that came out.
+func (s *Sockets) use(name string, want Switch, on func() error) bool {
+	o := Offload{Name: name}
+	if want == Off {
+		o.Reason = "switched off"
+	} else if err := on(); err != nil {
+		o.Reason = err.Error()
+	} else {
+		o.On = true
+	}
+	s.offloads = append(s.offloads, o)
+	return o.On
+}
+
+// stamp lets the kernel say when packets have arrived. It stamps every packet of the host then, so that
+// this is done only when it is asked for.
+func (s *Sockets) stamp(want Switch) {
+	if want == Auto {
+		want = Off
+	}
+	s.use("timestamps", want, func() error { return setEach(s.sockets, anyPort, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS) })
+}
+
+func (s *Sockets) receive(sock *socket, messages int) {
+	s.receivers = append(s.receivers, newReceiver(sock, s.local, messages))
+}
+
+// A builder opens sockets until one of them fails.
+type builder struct {
+	s   *Sockets
+	err error
+}
+
+func (b *builder) socket(c class) *socket {
+	if b.err != nil {
+		return nil
+	}
+	sock, err := c.open(b.s.local)
+	if err != nil {
+		b.err = err
+		return nil
+	}
+	b.s.sockets = append(b.s.sockets, sock)
+	return sock
+}
+
+func (b *builder) attach(s *socket, option int, program []bpf.Instruction) {
+	if b.err == nil {
+		b.err = s.attach(option, program)
+	}
+}
+
+// Receivers is how many goroutines can call ReceiveBatch, each with its own index.
+func (s *Sockets) Receivers() int { return len(s.receivers) }
 
 // Local is the site's outer address.
 func (s *Sockets) Local() netip.Addr { return s.local }
 
-// Close closes all sockets; Receive then returns os.ErrClosed.
+// Home is the receiver where data of the SA with that SPI arrives. Others may get packets of it too:
+// those of class CS6, and those that the kernel has joined with packets of another SA.
+func (s *Sockets) Home(spi uint32, udp bool) int {
+	if udp {
+		return s.natFirst + int(spi%uint32(s.natCount)) //nolint:gosec // G115: at most maxReceivers
+	}
+	return s.raw
+}
+
+// Offloads says what of the Options is in use.
+func (s *Sockets) Offloads() []Offload {
+	out := slices.Clone(s.offloads)
+	for i := range out {
+		if n := s.segments.destinations(); out[i].Name == "udp-segment" && n > 0 {
+			out[i].Reason = fmt.Sprintf("not to %d peers, where the system has refused it", n)
+		}
+	}
+	return out
+}
+
+// Counters are what the sockets have done.
+type Counters struct {
+	// Packets, and the datagrams that the kernel got or gave them in.
+	Sent, SentMessages, Received, ReceivedMessages uint64
+	// Overflows are packets that found the receive buffer of data full, or that of control packets.
+	DataOverflows, ControlOverflows uint64
+	// SegmentRefusals are datagrams that the system would not cut, so that their packets left one by one.
+	SegmentRefusals uint64
+}
+
+// Counters reads the counters. Each is exact, but they are not read at one moment.
+func (s *Sockets) Counters() (c Counters) {
+	for _, r := range s.receivers {
+		c.Received += r.received.Load()
+		c.ReceivedMessages += r.messages.Load()
+		if r.socket.tos == tosControl {
+			c.ControlOverflows += r.socket.dropped()
+		} else {
+			c.DataOverflows += r.socket.dropped()
+		}
+	}
+	for _, l := range s.lanes() {
+		for _, sender := range l.all {
+			c.Sent += sender.sent.Load()
+			c.SentMessages += sender.messages.Load()
+		}
+	}
+	if s.segments != nil {
+		c.SegmentRefusals = s.segments.count.Load()
+	}
+	return c
+}
+
+// lanes are all lanes, each once.
+func (s *Sockets) lanes() []*lane {
+	all := []*lane{s.ike, s.natData, s.rawData}
+	if s.natControl != s.natData {
+		all = append(all, s.natControl, s.rawControl)
+	}
+	return all
+}
+
+// Close closes all sockets; ReceiveBatch then returns os.ErrClosed.
 func (s *Sockets) Close() error {
 	var errs []error
-	for _, f := range s.files {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	for _, sock := range s.sockets {
+		errs = append(errs, sock.file.Close())
+	}
+	if s.prober != nil {
+		errs = append(errs, s.prober.file.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// Receive waits for packets on socket i and fills in as many of ps as there are, at most 128. It
-// belongs to one goroutine for each i.
+// ReceiveBatch waits for packets on receiver i and returns those that are there, several hundred at
+// most. They and their memory are the caller's until its next call with the same i. Payloads may be
+// changed in place, but lie side by side.
+func (s *Sockets) ReceiveBatch(i int) ([]Packet, error) { return s.receivers[i].receive() }
+
+// Receive is ReceiveBatch for those who bring buffers: it copies.
 func (s *Sockets) Receive(i int, ps []Packet) (n int, err error) {
 	r := s.receivers[i]
-	if n, err = r.receive(ps); err != nil {
-		return 0, err
-	}
-	var port uint16
-	switch i {
-	case ikeSocket:
-		port = IKEPort
-	case natSocket:
-		port = NATPort
-	}
-	local := netip.AddrPortFrom(s.local, port)
-	ps = ps[:n]
-	for j := range ps {
-		p := &ps[j]
-		datagram := p.Buf[HeadRoom : HeadRoom+int(r.msgs[j].n)]
-		p.Local, p.Remote = local, addrPort(&r.names[j])
-		if i == rawSocket {
-			p.Remote = netip.AddrPortFrom(p.Remote.Addr(), 0)
-			p.stripIPv4(datagram)
-			continue
+	if len(r.left) == 0 {
+		if r.left, err = r.receive(); err != nil {
+			return 0, err
 		}
-		p.classify(datagram, i == natSocket)
 	}
+	n = min(len(ps), len(r.left))
+	for j, p := range r.left[:n] {
+		p.Buf = ps[j].Buf
+		p.Payload = p.Buf[HeadRoom : HeadRoom+copy(p.Buf[HeadRoom:], p.Payload)]
+		ps[j] = p
+	}
+	r.left = r.left[n:]
 	return n, nil
-}
-
-// ReceiveBatch waits for packets on receiver i and returns those that are there. They and their memory
-// are the caller's until its next call with the same i; no room in front or behind is promised.
-func (s *Sockets) ReceiveBatch(i int) ([]Packet, error) {
-	r := s.receivers[i]
-	if r.own == nil {
-		r.own = make([]Packet, maxBatch)
-		for j := range r.own {
-			r.own[j].Buf = make([]byte, BufferSize)
-		}
-	}
-	n, err := s.Receive(i, r.own)
-	return r.own[:n], err
-}
-
-// Home is the receiver where data of the SA with that SPI arrives: the UDP ones share it by SPI.
-func (s *Sockets) Home(_ uint32, udp bool) int {
-	if udp {
-		return natSocket
-	}
-	return rawSocket
-}
-
-// stripIPv4 takes away the header that Linux leaves on packets of raw sockets.
-func (p *Packet) stripIPv4(datagram []byte) {
-	p.Kind, p.Payload = Malformed, nil
-	if len(datagram) < 20 {
-		return
-	}
-	if header := int(datagram[0]&15) * 4; header >= 20 && header <= len(datagram) {
-		p.Kind, p.Payload = ESP, datagram[header:]
-	}
 }
 
 // Send sends sealed packets to where their SAs say, in order: by UDP if the SA has ports, else as IP
 // protocol 50. A packet that the system refuses is left out; n is how many it took, and err why it
-// refused the last of the others.
+// refused the last of the others. It waits while the socket's buffer is full; control packets have a
+// buffer of their own.
 func (s *Sockets) Send(ps []esp.Sealed) (n int, err error) {
-	s.sending.Lock()
-	defer s.sending.Unlock()
 	for len(ps) > 0 {
-		run, which := 1, socketOf(ps[0])
-		for run < len(ps) && run < maxBatch && socketOf(ps[run]) == which {
+		run, l := 1, s.laneOf(ps[0])
+		for run < len(ps) && s.laneOf(ps[run]) == l {
 			run++
 		}
-		m, e := s.senders[which].send(ps[:run])
+		m, e := l.send(ps[:run])
 		n += m
 		if e != nil {
 			err = e
@@ -201,196 +294,42 @@ func (s *Sockets) Send(ps []esp.Sealed) (n int, err error) {
 	return n, err
 }
 
-func socketOf(p esp.Sealed) int {
-	if p.SA().Dst().Port() != 0 {
-		return natSocket
+func (s *Sockets) laneOf(p esp.Sealed) *lane {
+	udp, control := p.SA().Dst().Port() != 0, p.TOS() >= tosControl
+	switch {
+	case udp && control:
+		return s.natControl
+	case udp:
+		return s.natData
+	case control:
+		return s.rawControl
 	}
-	return rawSocket
+	return s.rawData
 }
 
-// SendProbe sends one packet with DF set, however large it is: path MTU discovery (RFC 8899) learns from
-// its fate. A packet larger than the interface allows gives an error that is syscall.EMSGSIZE.
-func (s *Sockets) SendProbe(p esp.Sealed) error {
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	_, err := s.senders[socketOf(p)].send([]esp.Sealed{p})
-	return err
-}
-
-// Offloads says what of the Options is in use.
-func (s *Sockets) Offloads() []Offload { return nil }
+// SendProbe sends one packet with DF, however large it is: path MTU discovery (RFC 8899) learns from its
+// fate. The error is ErrTooBig if the interface to the peer does not let it through.
+func (s *Sockets) SendProbe(p esp.Sealed) error { return s.prober.send(s.local, p) }
 
 // SendIKE sends an ISAKMP message from port 500 or, after the non-ESP marker, from port 4500.
 func (s *Sockets) SendIKE(d Datagram) error {
 	switch d.Local.Port() {
 	case IKEPort:
-		return s.sendControl(ikeSocket, d.Remote, marked(d, false))
+		return sendControl(s.ike, d.Remote, marked(d, false))
 	case NATPort:
-		return s.sendControl(natSocket, d.Remote, marked(d, true))
+		return sendControl(s.natControl, d.Remote, marked(d, true))
 	}
 	return fmt.Errorf("underlay: IKE cannot leave from port %d, only from %d and %d", d.Local.Port(), IKEPort, NATPort)
 }
 
 // SendKeepalive sends a NAT keepalive (RFC 3948, 4).
 func (s *Sockets) SendKeepalive(remote netip.AddrPort) error {
-	return s.sendControl(natSocket, remote, []byte{keepalive})
+	return sendControl(s.natControl, remote, []byte{keepalive})
 }
 
-// sendControl sends one datagram of class CS6.
-func (s *Sockets) sendControl(which int, remote netip.AddrPort, b []byte) error {
+func sendControl(l *lane, remote netip.AddrPort, b []byte) error {
 	if !remote.Addr().Is4() {
 		return fmt.Errorf("underlay: remote address is %v, want IPv4", remote)
 	}
-	oob := make([]byte, unix.CmsgSpace(4))
-	putTOS(oob, tosControl)
-	to := &unix.SockaddrInet4{Port: int(remote.Port()), Addr: remote.Addr().As4()}
-	conn, err := s.files[which].SyscallConn()
-	if err != nil {
-		return err
-	}
-	var sendErr error
-	err = conn.Write(func(fd uintptr) bool {
-		sendErr = unix.Sendmsg(int(fd), b, oob, to, 0)
-		return !errors.Is(sendErr, unix.EAGAIN)
-	})
-	return errors.Join(err, os.NewSyscallError("sendmsg", sendErr))
-}
-
-// putTOS makes b, unix.CmsgSpace(4) bytes, the control message that sets a packet's TOS.
-func putTOS(b []byte, tos uint8) {
-	_ = b[unix.CmsgLen(4)-1]
-	h := (*unix.Cmsghdr)(unsafe.Pointer(unsafe.SliceData(b))) //nolint:gosec // G103: a control message header is laid out by the system
-	h.Level, h.Type = unix.IPPROTO_IP, unix.IP_TOS
-	h.SetLen(unix.CmsgLen(4))
-	binary.NativeEndian.PutUint32(b[unix.CmsgLen(0):], uint32(tos))
-}
-
-// mmsghdr is struct mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	n   uint32
-}
-
-// A batch is the memory of one recvmmsg or sendmmsg call.
-type batch struct {
-	conn  syscall.RawConn
-	msgs  [maxBatch]mmsghdr
-	iovs  [maxBatch]unix.Iovec
-	names [maxBatch]unix.RawSockaddrInet4
-	ready func(fd uintptr) bool // made once, since a closure for each call would allocate
-
-	from, to int // the messages of this call
-	done     int
-	errno    syscall.Errno
-}
-
-func newBatch(conn syscall.RawConn, sysno uintptr) *batch {
-	b := &batch{conn: conn}
-	for i := range b.msgs {
-		h := &b.msgs[i].hdr
-		h.Name = (*byte)(unsafe.Pointer(&b.names[i])) //nolint:gosec // G103: msghdr takes any socket address
-		h.Iov = &b.iovs[i]
-		h.SetIovlen(1)
-	}
-	b.ready = func(fd uintptr) bool {
-		first := unsafe.Pointer(&b.msgs[b.from]) //nolint:gosec // G103: x/sys has no wrapper for these calls
-		n, _, errno := unix.Syscall6(sysno, fd, uintptr(first), uintptr(b.to-b.from), 0, 0, 0)
-		b.done, b.errno = int(n), errno
-		return errno != unix.EAGAIN && errno != unix.EINTR
-	}
-	return b
-}
-
-// A receiver reads batches from one socket.
-type receiver struct {
-	*batch
-	own []Packet
-}
-
-func newReceiver(conn syscall.RawConn) *receiver {
-	return &receiver{batch: newBatch(conn, unix.SYS_RECVMMSG)}
-}
-
-func (r *receiver) receive(ps []Packet) (int, error) {
-	r.from, r.to = 0, min(len(ps), maxBatch)
-	for i := range r.to {
-		buf := ps[i].Buf[HeadRoom : len(ps[i].Buf)-HeadRoom]
-		r.iovs[i].Base = &buf[0]
-		r.iovs[i].SetLen(len(buf))
-		r.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet4
-	}
-	for {
-		if r.conn.Read(r.ready) != nil {
-			return 0, os.ErrClosed // the only reason, and the poller's own error for it has no name
-		}
-		switch r.errno {
-		case 0:
-			return r.done, nil
-		case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH:
-			// An ICMP error about something sent before: the socket goes on.
-		default:
-			return 0, os.NewSyscallError("recvmmsg", r.errno)
-		}
-	}
-}
-
-// A sender writes batches to one socket.
-type sender struct {
-	*batch
-	tos [256][]byte // control messages by TOS, made when one is first used; the socket's own is 0
-}
-
-func newSender(conn syscall.RawConn) *sender {
-	s := &sender{batch: newBatch(conn, unix.SYS_SENDMMSG)}
-	for i := range s.msgs {
-		s.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet4
-	}
-	return s
-}
-
-// setTOS makes message i of the batch leave with that TOS.
-func (s *sender) setTOS(i int, tos uint8) {
-	h := &s.msgs[i].hdr
-	h.Control = nil
-	h.SetControllen(0)
-	if tos == 0 {
-		return
-	}
-	if s.tos[tos] == nil {
-		s.tos[tos] = make([]byte, unix.CmsgSpace(4))
-		putTOS(s.tos[tos], tos)
-	}
-	h.Control = &s.tos[tos][0]
-	h.SetControllen(len(s.tos[tos]))
-}
-
-func (s *sender) send(ps []esp.Sealed) (n int, err error) {
-	for i, p := range ps {
-		b, dst := p.Bytes(), p.SA().Dst()
-		s.iovs[i].Base = &b[0]
-		s.iovs[i].SetLen(len(b))
-		name := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: dst.Addr().As4()}
-		binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&name.Port))[:], dst.Port()) //nolint:gosec // G103: the field is in network order
-		s.names[i] = name
-		s.setTOS(i, p.TOS())
-	}
-	s.from, s.to = 0, len(ps)
-	for s.from < s.to {
-		if s.conn.Write(s.ready) != nil {
-			return n, os.ErrClosed
-		}
-		if s.errno != 0 { // about the first message, which is left out
-			err = os.NewSyscallError("sendmmsg", s.errno)
-			s.from++
-			continue
-		}
-		n += s.done
-		s.from += s.done
-	}
-	return n, err
-}
-
-func addrPort(name *unix.RawSockaddrInet4) netip.AddrPort {
-	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:]) //nolint:gosec // G103: the field is in network order
-	return netip.AddrPortFrom(netip.AddrFrom4(name.Addr), port)
+	return l.sendOne(remote, tosControl, b)
 }

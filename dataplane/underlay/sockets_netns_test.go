@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ import (
 var localA, localB = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
 
 // pair opens the sockets of two addresses in a network namespace of the test's own.
-func pair(t *testing.T) (a, b *Sockets) {
+func pair(t *testing.T, o ...Options) (a, b *Sockets) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the namespace ends with the thread
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -33,8 +34,12 @@ func pair(t *testing.T) (a, b *Sockets) {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		t.Fatal(err)
 	}
+	var options Options
+	if len(o) > 0 {
+		options = o[0]
+	}
 	open := func(local netip.Addr) *Sockets {
-		s, err := Open(local)
+		s, err := options.Open(local)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,103 +49,127 @@ func pair(t *testing.T) (a, b *Sockets) {
 	return open(localA), open(localB)
 }
 
+// The places of receivers with Steering.
+const (
+	ikeReceiver = iota
+	natControl
+	rawControl
+)
+
+var (
+	natA, natB = netip.AddrPortFrom(localA, NATPort), netip.AddrPortFrom(localB, NATPort)
+	rawA, rawB = netip.AddrPortFrom(localA, 0), netip.AddrPortFrom(localB, 0)
+)
+
+const testSPI = 0x1000
+
 func TestSocketsCarryEachKind(t *testing.T) {
-	a, b := pair(t)
-	for port, i := range map[uint16]int{0: rawSocket, NATPort: natSocket} {
-		src, dst := netip.AddrPortFrom(localA, port), netip.AddrPortFrom(localB, port)
-		out := sealed(t, src, dst, "payload")
-		if n, err := a.Send(out); n != 1 || err != nil {
-			t.Fatal(n, err)
-		}
-		if p := receive(t, b, i); p.Kind != ESP || p.Remote != src || p.Local != dst || !bytes.Equal(p.Payload, out[0].Bytes()) {
-			t.Errorf("received %v from %v to %v: % x", p.Kind, p.Remote, p.Local, p.Payload)
-		}
-	}
-	for port, i := range map[uint16]int{IKEPort: ikeSocket, NATPort: natSocket} {
-		d := Datagram{netip.AddrPortFrom(localA, port), netip.AddrPortFrom(localB, port), []byte("isakmp")}
-		if err := a.SendIKE(d); err != nil {
-			t.Fatal(err)
-		}
-		if p := receive(t, b, i); p.Kind != IKE || string(p.Payload) != "isakmp" || p.Remote != d.Local {
-			t.Errorf("port %d: received kind %d, %q from %v", port, p.Kind, p.Payload, p.Remote)
-		}
-	}
-	if err := a.SendKeepalive(netip.AddrPortFrom(localB, NATPort)); err != nil {
-		t.Fatal(err)
-	}
-	if p := receive(t, b, natSocket); p.Kind != Keepalive {
-		t.Errorf("received kind %d, want a keepalive", p.Kind)
+	for name, o := range map[string]Options{
+		"everything": {}, "timestamps": {Timestamps: On}, "nothing": {UDPSegment: Off, UDPGRO: Off, Steering: Off},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := pair(t, o)
+			control := map[bool]int{true: natControl, false: b.Home(testSPI, true)}[o.Steering != Off]
+			for _, ends := range [][2]netip.AddrPort{{rawA, rawB}, {natA, natB}} {
+				out := sealed(t, ends[0], ends[1], "payload")
+				if n, err := a.Send(out); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+				p := receive(t, b, b.Home(testSPI, ends[0] == natA))
+				if p.Kind != ESP || p.Remote != ends[0] || p.Local != ends[1] || !bytes.Equal(p.Payload, out[0].Bytes()) {
+					t.Errorf("received %v from %v to %v: % x", p.Kind, p.Remote, p.Local, p.Payload)
+				}
+				if age := time.Since(time.Unix(0, p.Arrived)); (p.Arrived != 0) != (o.Timestamps == On) || o.Timestamps == On && (age < 0 || age > time.Hour) {
+					t.Errorf("arrived %v ago with timestamps %v", age, o.Timestamps)
+				}
+			}
+			for port, i := range map[uint16]int{IKEPort: ikeReceiver, NATPort: control} {
+				d := Datagram{netip.AddrPortFrom(localA, port), netip.AddrPortFrom(localB, port), []byte("isakmp")}
+				if err := a.SendIKE(d); err != nil {
+					t.Fatal(err)
+				}
+				if p := receive(t, b, i); p.Kind != IKE || string(p.Payload) != "isakmp" || p.Remote != d.Local {
+					t.Errorf("port %d: received kind %d, %q from %v", port, p.Kind, p.Payload, p.Remote)
+				}
+			}
+			if err := a.SendKeepalive(natB); err != nil {
+				t.Fatal(err)
+			}
+			if p := receive(t, b, control); p.Kind != Keepalive {
+				t.Errorf("received kind %d, want a keepalive", p.Kind)
+			}
+		})
 	}
 }
 
 func TestSocketsSendBatchesInOrder(t *testing.T) {
 	a, b := pair(t)
 	var out []esp.Sealed
-	const n = 2*maxBatch + 10
-	raw := netip.AddrPortFrom(localB, 0)
+	const n = 2*sendPieces + 10
 	nowhere := netip.MustParseAddrPort("203.0.113.1:0") // no route: refused, and the rest still leaves
 	for i := range n {
-		if i == 5 || i == maxBatch {
-			out = append(out, sealed(t, netip.AddrPortFrom(localA, 0), nowhere, "lost")...)
+		if i == 5 || i == sendMessages {
+			out = append(out, sealed(t, rawA, nowhere, "lost")...)
 		}
-		out = append(out, sealed(t, netip.AddrPortFrom(localA, 0), raw, string(rune('a'+i%26)))...)
+		out = append(out, sealed(t, rawA, rawB, string(rune('a'+i%26)))...)
 	}
 	got, err := a.Send(out)
 	if got != n || !errors.Is(err, unix.ENETUNREACH) {
 		t.Errorf("Send = %d, %v; want %d and ENETUNREACH", got, err, n)
 	}
-	ps := make([]Packet, 64)
-	for i := range ps {
-		ps[i].Buf = make([]byte, BufferSize)
+	for i, p := range receiveAll(t, b, b.Home(testSPI, false), n) {
+		if want := byte('a' + i%26); p[8] != want {
+			t.Fatalf("packet %d is %q, want %q", i, p[8], want)
+		}
 	}
-	next := 0
-	for next < n {
-		m, err := b.Receive(rawSocket, ps)
+}
+
+// receiveAll waits for n packets at one receiver and returns copies of their payloads.
+func receiveAll(t *testing.T, s *Sockets, i, n int) (payloads [][]byte) {
+	t.Helper()
+	for len(payloads) < n {
+		ps, err := s.ReceiveBatch(i)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range ps[:m] {
-			if want := byte('a' + next%26); p.Payload[8] != want {
-				t.Fatalf("packet %d is %q, want %q", next, p.Payload[8], want)
-			}
-			next++
+		for _, p := range ps {
+			payloads = append(payloads, bytes.Clone(p.Payload))
 		}
 	}
+	return payloads
 }
 
 // Each packet of a batch has its own TOS (RFC 4301, 5.1.2.1), by either socket; the next batch does
 // not inherit it.
 func TestSocketsSetTOS(t *testing.T) {
-	a, b := pair(t)
-	for port, i := range map[uint16]int{0: rawSocket, NATPort: natSocket} {
-		conn, err := b.files[i].SyscallConn()
-		if err != nil {
-			t.Fatal(err)
+	a, b := pair(t, Options{UDPSegment: Off}) // which would join some of them
+	for _, ends := range [][2]netip.AddrPort{{rawA, rawB}, {natA, natB}} {
+		want := map[int][]uint8{
+			b.Home(testSPI, ends[0] == natA):                                   {0xb8, 0, 0x28, 0, 0},
+			map[bool]int{true: natControl, false: rawControl}[ends[0] == natA]: {0xc0, 0xe0, 0xc1, 0xc0},
 		}
-		if err := conn.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := []uint8{0xb8, 0, 0xc0, 0x28, 0, 0}
 		var out []esp.Sealed
-		for _, tos := range want {
-			out = append(out, sealedTOS(t, netip.AddrPortFrom(localA, port), netip.AddrPortFrom(localB, port), "payload", tos)...)
+		for _, tos := range []uint8{0xb8, 0, 0xc0, 0xe0, 0xc1, 0x28, 0, 0, 0xc0} {
+			out = append(out, sealedTOS(t, ends[0], ends[1], "payload", tos)...)
 		}
-		for _, batch := range [][]esp.Sealed{out[:4], out[4:]} {
+		for i := range want {
+			if err := b.receivers[i].socket.set(unix.IPPROTO_IP, unix.IP_RECVTOS, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, batch := range [][]esp.Sealed{out[:5], out[5:]} {
 			if n, err := a.Send(batch); n != len(batch) || err != nil {
 				t.Fatal(n, err)
 			}
 		}
-		var got []uint8
-		for range want {
-			got = append(got, receiveTOS(t, conn))
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("port %d: TOS % x, want % x", port, got, want)
+		for i, tos := range want {
+			var got []uint8
+			for range tos {
+				got = append(got, receiveTOS(t, b.receivers[i].socket.conn))
+			}
+			if !bytes.Equal(got, tos) {
+				t.Errorf("%v, receiver %d: TOS % x, want % x", ends[1], i, got, tos)
+			}
 		}
 	}
 }
@@ -158,10 +187,16 @@ func receiveTOS(t *testing.T, conn syscall.RawConn) uint8 {
 		t.Fatal(e, err)
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:n])
-	if err != nil || len(messages) != 1 || messages[0].Header.Type != unix.IP_TOS {
-		t.Fatalf("control messages %v, %v", messages, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return messages[0].Data[0]
+	for _, m := range messages {
+		if m.Header.Type == unix.IP_TOS {
+			return m.Data[0]
+		}
+	}
+	t.Fatalf("no TOS in the control messages %v", messages)
+	return 0
 }
 
 func TestSocketsFragmentTheOuterPacket(t *testing.T) {
@@ -189,17 +224,17 @@ func TestSocketsFragmentTheOuterPacket(t *testing.T) {
 	if n, err := a.Send(new(esp.Batch).Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: buf, NextHeader: 4}}, nil)); n != 1 {
 		t.Fatal(n, err)
 	}
-	if p := receive(t, b, rawSocket); len(p.Payload) < len(long) {
+	if p := receive(t, b, b.Home(testSPI, false)); len(p.Payload) < len(long) {
 		t.Errorf("received %d bytes, want more than %d", len(p.Payload), len(long))
 	}
 }
 
 func TestCloseEndsReceive(t *testing.T) {
 	a, _ := pair(t)
-	done := make(chan error, socketCount)
+	done := make(chan error, a.Receivers())
 	for i := range a.Receivers() {
 		go func() {
-			_, err := a.Receive(i, []Packet{{Buf: make([]byte, BufferSize)}})
+			_, err := a.ReceiveBatch(i)
 			done <- err
 		}()
 	}
@@ -213,19 +248,38 @@ func TestCloseEndsReceive(t *testing.T) {
 	}
 }
 
+// Nothing is allocated for a packet, by either way and class, alone or in a run.
 func TestSocketsDoNotAllocate(t *testing.T) {
 	a, b := pair(t)
-	out := sealedTOS(t, netip.AddrPortFrom(localA, 0), netip.AddrPortFrom(localB, 0), "payload", 0xc0)
-	ps := []Packet{{Buf: make([]byte, BufferSize)}}
-	move := func() {
-		if n, err := a.Send(out); n != 1 {
-			t.Fatal(err)
+	for name, c := range map[string]struct {
+		src, dst netip.AddrPort
+		tos      uint8
+		n, at    int
+	}{
+		"raw":         {rawA, rawB, 0xb8, 1, b.Home(testSPI, false)},
+		"raw control": {rawA, rawB, 0xc0, 1, rawControl},
+		"UDP":         {natA, natB, 0, 1, b.Home(testSPI, true)},
+		"UDP control": {natA, natB, 0xc0, 1, natControl},
+		"UDP run":     {natA, natB, 0x28, 20, b.Home(testSPI, true)},
+	} {
+		var out []esp.Sealed
+		for range c.n {
+			out = append(out, sealedTOS(t, c.src, c.dst, "payload", c.tos)...)
 		}
-		if _, err := b.Receive(rawSocket, ps); err != nil {
-			t.Fatal(err)
+		move := func() {
+			if n, err := a.Send(out); n != c.n {
+				t.Fatal(err)
+			}
+			for got := 0; got < c.n; {
+				ps, err := b.ReceiveBatch(c.at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += len(ps)
+			}
 		}
-	}
-	if n := testing.AllocsPerRun(1000, move); n != 0 {
-		t.Errorf("%v allocations a packet, want 0", n)
+		if n := testing.AllocsPerRun(1000, move); n != 0 {
+			t.Errorf("%s: %v allocations a batch, want 0", name, n)
+		}
 	}
 }

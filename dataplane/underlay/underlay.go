@@ -1,6 +1,9 @@
 package underlay
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+)
 
 // The ports of IKE (RFC 2408, 2.5.1; RFC 3947, 4).
 const (
@@ -21,6 +24,9 @@ const keepalive = 0xff
 
 // markerLen is the length of the non-ESP marker: zeros where an ESP packet has its SPI (RFC 3948, 2.2).
 const markerLen = 4
+
+// ErrTooBig says that a probe is larger than what the interface to the peer lets through.
+var ErrTooBig = errors.New("larger than the interface's MTU")
 
 // A Kind says what a received packet is.
 type Kind uint8

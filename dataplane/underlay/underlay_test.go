@@ -41,13 +41,13 @@ func sealedTOS(t testing.TB, src, dst netip.AddrPort, payload string, tos uint8)
 }
 
 func receive(t testing.TB, u interface {
-	Receive(int, []Packet) (int, error)
+	ReceiveBatch(int) ([]Packet, error)
 }, i int,
 ) Packet {
 	t.Helper()
-	ps := []Packet{{Buf: make([]byte, BufferSize)}}
-	if n, err := u.Receive(i, ps); n != 1 || err != nil {
-		t.Fatalf("Receive(%d) = %d, %v", i, n, err)
+	ps, err := u.ReceiveBatch(i)
+	if len(ps) != 1 || err != nil {
+		t.Fatalf("ReceiveBatch(%d) = %d packets, %v", i, len(ps), err)
 	}
 	return ps[0]
 }
@@ -137,12 +137,11 @@ func TestHubDoesNotAllocate(t *testing.T) {
 	hub := NewHub()
 	a, b := hub.Join(london), hub.Join(tokyo)
 	out := sealed(t, netip.AddrPortFrom(london, 0), netip.AddrPortFrom(tokyo, 0), "payload")
-	ps := []Packet{{Buf: make([]byte, BufferSize)}}
 	move := func() {
 		if _, err := a.Send(out); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Receive(0, ps); err != nil {
+		if _, err := b.ReceiveBatch(0); err != nil {
 			t.Fatal(err)
 		}
 	}
