@@ -113,6 +113,12 @@ func (m *Memory) Send(ps []esp.Sealed) (n int, err error) {
 	return len(ps), nil
 }
 
+// SendProbe sends one packet: on a Hub no path is too small for it.
+func (m *Memory) SendProbe(p esp.Sealed) error {
+	_, err := m.Send([]esp.Sealed{p})
+	return err
+}
+
 // SendIKE sends an ISAKMP message, with the non-ESP marker if it leaves from port 4500.
 func (m *Memory) SendIKE(d Datagram) error {
 	m.hub.send(&Wire{UDP: true, Src: d.Local, Dst: d.Remote, Payload: marked(d, d.Local.Port() == NATPort)})
