@@ -2,5 +2,6 @@ package des3
 
 // implementations are all there are, the fastest first.
 var implementations = []implementation{
+	avx2,
 	portable,
 }

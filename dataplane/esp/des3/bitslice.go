@@ -1,0 +1,282 @@
+package des3
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// A bit-sliced cipher keeps bit i of many blocks in one word, plane i, and computes the S-boxes as circuits of
+// gates: each instruction does its work for all lanes, and no address depends on a secret. Blocks are rows; a
+// transposition of the bits makes planes of them, and back. What the initial and final permutations, E and P move
+// is then only which plane an instruction names.
+//
+// This file feeds the lanes. Encrypting, a lane is a packet, because each block waits for the one before; decrypting,
+// a lane is a block of any packet. The cipher of 64 lanes is in portable.go, the one of 256 in avx2_amd64.go.
+
+// maxLanes is the number of lanes of the widest cipher.
+const maxLanes = 256
+
+// keyBits is the number of bits of a key.
+const keyBits = 3 * 56
+
+// lanes are the state of a bit-sliced cipher: a scratch of one call.
+type lanes struct {
+	words int // in a plane: there are 64 lanes in each
+
+	// blocks has the block of lane i in word i, little-endian.
+	blocks [maxLanes]uint64
+	// keys has plane i, in the order of keyBitTable, in the words from i*words.
+	keys [keyBits * maxLanes / 64]uint64
+	key  *Key             // that all lanes have; nil: they differ
+	of   [maxLanes]*Key   // key of each lane; nil: the lane is idle
+	data [maxLanes][]byte // packet of each lane, encrypting
+}
+
+// newLanes: a word in a plane for 64 lanes.
+func newLanes(words int) lanes { return lanes{words: words} }
+
+// count is the number of lanes.
+func (s *lanes) count() int { return 64 * s.words }
+
+// transpose makes the rows in b columns, and back.
+func (s *lanes) transpose(b *[maxLanes]uint64) {
+	if s.words == 4 {
+		transpose256(b)
+	} else {
+		transpose64((*[64]uint64)(b[:]))
+	}
+}
+
+// cipher encrypts, or decrypts, the blocks.
+func (s *lanes) cipher(decrypt bool) {
+	s.transpose(&s.blocks)
+	first, step := 0, 1
+	if decrypt {
+		first, step = rounds-1, -1
+	}
+	if s.words == 4 {
+		rounds256(&s.blocks, &s.keys, &keyBitTable.offsets[first], step*len(keyBitTable.offsets[0])*2)
+	} else {
+		rounds64((*[64]uint64)(s.blocks[:]), (*[256]uint64)(s.keys[:]), first, step)
+	}
+	s.transpose(&s.blocks)
+}
+
+// setKeys gives the first n lanes the keys in s.of.
+func (s *lanes) setKeys(n int) {
+	key := s.of[0]
+	for _, k := range s.of[1:n] {
+		if k != key {
+			s.setMixed(n)
+			return
+		}
+	}
+	if key != s.key {
+		s.setUniform(key)
+	}
+}
+
+// setUniform gives all lanes one key.
+func (s *lanes) setUniform(key *Key) {
+	s.key = key
+	for i, from := range keyBitTable.from {
+		mask := -(key.rounds[from.round] >> from.bit & 1)
+		for w := range s.words {
+			s.keys[i*s.words+w] = mask
+		}
+	}
+}
+
+// setMixed gives the first n lanes the keys in s.of.
+func (s *lanes) setMixed(n int) {
+	s.key = nil
+	var planes [maxLanes]uint64
+	for i := 0; i < keyBits; {
+		round := keyBitTable.from[i].round
+		for l, k := range s.of[:n] {
+			planes[l] = k.rounds[round]
+		}
+		clear(planes[n:])
+		s.transpose(&planes)
+		for ; i < keyBits && keyBitTable.from[i].round == round; i++ {
+			bit := int(keyBitTable.from[i].bit)
+			copy(s.keys[i*s.words:(i+1)*s.words], planes[bit*s.words:])
+		}
+	}
+}
+
+// encryptSliced encrypts in lanes with the given number of words in a plane. Where fewer than few packets are left,
+// one block after another is less work.
+func encryptSliced(ops []Op, words, few int) {
+	if len(ops) < few {
+		for i := range ops {
+			encryptScalar(ops[i].Key, binary.LittleEndian.Uint64(ops[i].IV), ops[i].Data)
+		}
+		return
+	}
+	s := newLanes(words)
+	var order [maxLanes]uint8
+	for len(ops) > 0 {
+		some := ops[:min(len(ops), maxLanes)]
+		ops = ops[len(some):]
+		// The longest first: packets of one length end together, and those in use are always the first lanes.
+		for i := range some {
+			order[i] = uint8(i) //nolint:gosec // G115: below maxLanes
+		}
+		slices.SortFunc(order[:len(some)], func(a, b uint8) int { return len(some[b].Data) - len(some[a].Data) })
+		for from := 0; from < len(some); from += s.count() {
+			s.encrypt(some, order[from:min(len(some), from+s.count())], few)
+		}
+	}
+}
+
+// encrypt encrypts the packets that order names, the longest first, in a lane each.
+func (s *lanes) encrypt(ops []Op, order []uint8, few int) {
+	active := len(order)
+	for l, i := range order {
+		s.of[l], s.data[l] = ops[i].Key, ops[i].Data
+		s.blocks[l] = binary.LittleEndian.Uint64(ops[i].IV)
+	}
+	s.setKeys(active)
+	for at := 0; ; at += BlockSize {
+		for active > 0 && len(s.data[active-1]) == at {
+			active--
+		}
+		if active < few {
+			for l := range active {
+				encryptScalar(s.of[l], s.blocks[l], s.data[l][at:])
+			}
+			return
+		}
+		for l, d := range s.data[:active] {
+			s.blocks[l] ^= binary.LittleEndian.Uint64(d[at:])
+		}
+		s.cipher(false)
+		for l, d := range s.data[:active] {
+			binary.LittleEndian.PutUint64(d[at:], s.blocks[l])
+		}
+	}
+}
+
+// decryptSliced decrypts in lanes with the given number of words in a plane. Where fewer than few blocks are left,
+// one after another is less work.
+func decryptSliced(ops []Op, words, few int) {
+	left := 0 // blocks
+	for i := range ops {
+		left += len(ops[i].Data) / BlockSize
+	}
+	next := cursor{ops: ops}
+	if left >= few {
+		s := newLanes(words)
+		for ; left >= few; left -= min(left, s.count()) {
+			s.decrypt(&next)
+		}
+	}
+	for part, ok := next.take(left); ok; part, ok = next.take(left) {
+		decryptScalar(part.key, part.before, part.data)
+	}
+}
+
+// decrypt decrypts as many of the next blocks as there are lanes.
+func (s *lanes) decrypt(next *cursor) {
+	// What is XORed to a lane's block once it is decrypted: the block before, as it arrived.
+	var before [maxLanes]uint64
+	again, n := *next, 0
+	for n < s.count() {
+		part, ok := next.take(s.count() - n)
+		if !ok {
+			break
+		}
+		before[n] = part.before
+		for i := 0; i < len(part.data); i += BlockSize {
+			s.blocks[n] = binary.LittleEndian.Uint64(part.data[i:])
+			s.of[n] = part.key
+			n++
+		}
+		for i := n - len(part.data)/BlockSize + 1; i < n; i++ {
+			before[i] = s.blocks[i-1]
+		}
+	}
+	s.setKeys(n)
+	s.cipher(true)
+	for i := range n {
+		s.blocks[i] ^= before[i]
+	}
+	for i := 0; i < n; {
+		part, _ := again.take(n - i)
+		for at := 0; at < len(part.data); at += BlockSize {
+			binary.LittleEndian.PutUint64(part.data[at:], s.blocks[i])
+			i++
+		}
+	}
+}
+
+// A cursor walks through the blocks of packets.
+type cursor struct {
+	ops    []Op
+	at     int    // byte in the first of them
+	before uint64 // the block before at, as it arrived, where at is not 0
+}
+
+// A part is blocks of one packet that follow each other.
+type part struct {
+	key    *Key
+	before uint64 // the block before them, as it arrived
+	data   []byte
+}
+
+// take takes the next blocks of one packet, at most most of them. What it takes must not have been changed yet.
+func (c *cursor) take(most int) (p part, ok bool) {
+	for len(c.ops) > 0 && c.at == len(c.ops[0].Data) {
+		c.ops, c.at = c.ops[1:], 0
+	}
+	if len(c.ops) == 0 || most == 0 {
+		return part{}, false
+	}
+	op := &c.ops[0]
+	p = part{op.Key, c.before, op.Data[c.at:min(len(op.Data), c.at+most*BlockSize)]}
+	if c.at == 0 {
+		p.before = binary.LittleEndian.Uint64(op.IV)
+	}
+	c.at += len(p.data)
+	c.before = binary.LittleEndian.Uint64(p.data[len(p.data)-BlockSize:])
+	return p, true
+}
+
+// keyBitTable tells where each round finds the bits of its key: which of the 168 bits of a Triple DES key an S-box
+// gets in which round is always the same.
+var keyBitTable = func() (t struct {
+	// from is where a bit of the key is in Key.rounds; bits of one round follow each other.
+	from [keyBits]struct{ round, bit uint8 }
+	// order has, for each round of an encryption, the bits of the key that the S-boxes get, S1's six first.
+	order [rounds][48]uint8
+	// offsets has the same in bytes from the start of lanes.keys of 256 lanes.
+	offsets [rounds][48]uint16
+}) {
+	n := 0
+	for pass := range rounds / 16 {
+		var index [56]uint8 // of the bits of this DES key, in the order of permutedChoice1; 0: unknown yet
+		for r := range 16 {
+			round := 16*pass + r
+			turn := 0 // of both registers, in the round of the key schedule that this is
+			for i := range 16 {
+				if i <= r && pass != 1 || i <= 15-r && pass == 1 {
+					turn += leftShifts[i]
+				}
+			}
+			for j, choice := range permutedChoice2 {
+				half, bit := (int(choice)-1)/28*28, (int(choice)-1)%28
+				bit = half + (bit+turn)%28
+				if index[bit] == 0 {
+					// Byte j/6 of a round key has six bits, the first the highest.
+					t.from[n] = struct{ round, bit uint8 }{uint8(round), uint8(8*(j/6) + 5 - j%6)} //nolint:gosec // G115: below 64
+					n++
+					index[bit] = uint8(n) //nolint:gosec // G115: at most keyBits
+				}
+				t.order[round][j] = index[bit] - 1
+				t.offsets[round][j] = 32 * uint16(index[bit]-1)
+			}
+		}
+	}
+	return t
+}()

@@ -1,0 +1,45 @@
+// Command genbitslice writes the bit-sliced DES of package des3 from circuits of the S-boxes.
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"flag"
+	"fmt"
+	"go/format"
+	"io"
+	"log"
+	"os"
+)
+
+//go:embed sboxes.txt
+var sboxes []byte
+
+func main() {
+	log.SetFlags(0)
+	flag.Parse()
+	all, err := parse(sboxes)
+	if err != nil {
+		log.Fatal("sboxes.txt: ", err)
+	}
+	output("avx2_amd64.s", func(w io.Writer) { avx2(w, all) })
+	output("portable_round.go", func(w io.Writer) { portable(w, all) })
+	output("scalar_round.go", scalar)
+}
+
+// output writes a file, which is Go where its name says so.
+func output(name string, write func(io.Writer)) {
+	var b bytes.Buffer
+	write(&b)
+	text := b.Bytes()
+	if len(name) > 3 && name[len(name)-3:] == ".go" {
+		var err error
+		if text, err = format.Source(text); err != nil {
+			log.Fatal(name, ": ", err)
+		}
+	}
+	if err := os.WriteFile(name, text, 0o644); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(name)
+}
