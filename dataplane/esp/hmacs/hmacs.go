@@ -1,12 +1,12 @@
-// Package hmacs is HMAC (RFC 2104) over batches of packets.
 package hmacs
 
 import (
-	"crypto/hmac"
 	"crypto/md5"  //nolint:gosec // G501: RFC 2403
 	"crypto/sha1" //nolint:gosec // G505: RFC 2404
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding"
+	"fmt"
 	"hash"
 )
 
@@ -20,18 +20,77 @@ const (
 	SHA256
 	SHA384
 	SHA512
+	hashes // how many there are
+)
+
+// A function is what must be known of a hash function.
+type function struct {
+	new   func() hash.Hash
+	magic string // what the standard library's marshaled state begins with
+	size  int    // of the HMAC, bytes
+	state int    // of the chaining value, bytes
+	word  int    // bytes
+	block int    // bytes
+}
+
+var functionTable = [hashes]function{
+	MD5:    {md5.New, "md5\x01", md5.Size, 16, 4, md5.BlockSize},
+	SHA1:   {sha1.New, "sha\x01", sha1.Size, 20, 4, sha1.BlockSize},
+	SHA256: {sha256.New, "sha\x03", sha256.Size, 32, 4, sha256.BlockSize},
+	SHA384: {sha512.New384, "sha\x04", sha512.Size384, 64, 8, sha512.BlockSize},
+	SHA512: {sha512.New, "sha\x07", sha512.Size, 64, 8, sha512.BlockSize},
+}
+
+const (
+	maxState = 64
+	maxBlock = 128
 )
 
 // A Key is an HMAC key: the states of the hash after its two key blocks. It never changes.
 type Key struct {
-	new func() hash.Hash
-	key []byte
+	hash Hash
+	pads []byte // inner state, then outer; big-endian words, for MD5 too
 }
 
 // NewKey prepares a key of any length.
 func NewKey(h Hash, key []byte) *Key {
-	return &Key{[...]func() hash.Hash{md5.New, sha1.New, sha256.New, sha512.New384, sha512.New}[h], key}
+	f := &functionTable[h]
+	if len(key) > f.block { // RFC 2104, 2
+		sum := f.new()
+		sum.Write(key)
+		key = sum.Sum(nil)
+	}
+	k := &Key{h, make([]byte, 0, 2*f.state)}
+	for _, pad := range []byte{0x36, 0x5c} {
+		block := make([]byte, f.block)
+		copy(block, key)
+		for i := range block {
+			block[i] ^= pad
+		}
+		k.pads = append(k.pads, f.stateAfter(block)...)
+	}
+	return k
 }
+
+// stateAfter is the state of the hash after its first block, as the standard library marshals it: the magic,
+// the words, and what NewKey has no use for.
+func (f *function) stateAfter(block []byte) []byte {
+	h := f.new()
+	h.Write(block)
+	marshaled, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil || len(marshaled) != f.marshaledSize() || string(marshaled[:len(f.magic)]) != f.magic {
+		panic(fmt.Sprintf("hmacs: the standard library marshals %q (%d bytes, %v), want %q (%d bytes)",
+			marshaled[:min(4, len(marshaled))], len(marshaled), err, f.magic, f.marshaledSize()))
+	}
+	return marshaled[len(f.magic):][:f.state]
+}
+
+// marshaledSize is that of the magic, the state, a partial block and a 64-bit length.
+func (f *function) marshaledSize() int { return len(f.magic) + f.state + f.block + 8 }
+
+func (k *Key) inner() []byte { return k.pads[:len(k.pads)/2] }
+
+func (k *Key) outer() []byte { return k.pads[len(k.pads)/2:] }
 
 // An Op is one HMAC to be computed.
 type Op struct {
@@ -41,14 +100,27 @@ type Op struct {
 }
 
 // Sum computes each HMAC. It does not allocate.
-func Sum(ops []Op) {
-	var sum [64]byte
+func Sum(ops []Op) { chosen.sum(ops) }
+
+// Implementation names what this machine uses for a hash: "avx512 x16, sha-ni x2", or "portable" where it is
+// the standard library alone.
+func Implementation(h Hash) string { return chosen[h].String() }
+
+// An implementation says how each hash is computed. All give the same; tests run each that the machine has.
+type implementation [hashes]method
+
+// chosen is what the package uses, set once.
+var chosen = best() //nolint:gochecknoglobals // the machine does not change
+
+// sum takes the HMACs hash by hash.
+func (im *implementation) sum(ops []Op) {
+	var count [hashes]int
 	for i := range ops {
-		h := hmac.New(ops[i].Key.new, ops[i].Key.key)
-		h.Write(ops[i].Data)
-		copy(ops[i].Out, h.Sum(sum[:0]))
+		count[ops[i].Key.hash]++
+	}
+	for h, n := range count {
+		if n > 0 {
+			im[h].sum(Hash(h), ops, n)
+		}
 	}
 }
-
-// Implementation names what this machine uses for a hash.
-func Implementation(Hash) string { return "portable" }

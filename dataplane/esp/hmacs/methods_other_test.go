@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package hmacs
+
+func everyImplementation() []*implementation { return available() }
+
+func describe(m method) string { return m.String() }
