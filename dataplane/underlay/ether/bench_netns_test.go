@@ -40,7 +40,6 @@ type raw struct {
 	read    func(fd uintptr) bool
 	batch   int
 	write   func(fd uintptr) bool
-	closed  atomic.Bool
 }
 
 func openRaw(local netip.Addr) (path, error) {

@@ -11,8 +11,8 @@ import (
 
 // Sizes in bytes, and the EtherType of IPv4 (RFC 894).
 const (
-	ethernetLen   = 14
-	HeaderLen     = ethernetLen + ipv4.HeaderLen // in front of ESP
+	etherLen      = 14
+	HeaderLen     = etherLen + ipv4.HeaderLen // in front of ESP
 	etherTypeIPv4 = 0x0800
 )
 
@@ -85,7 +85,7 @@ func (h *Host) Parse(frame []byte, p *Packet) Reason {
 	if !bytes.Equal(frame[:6], h.MAC[:]) {
 		return BadMAC
 	}
-	header, payload, err := ipv4.Parse(frame[ethernetLen:])
+	header, payload, err := ipv4.Parse(frame[etherLen:])
 	if err != nil {
 		return BadHeader
 	}

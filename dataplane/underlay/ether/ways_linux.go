@@ -1,6 +1,7 @@
 package ether
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -327,23 +328,24 @@ func (w *Ways) apply(m syscall.NetlinkMessage) bool {
 
 func all(netip.Addr) bool { return true }
 
-// routeDst is the destination of a route message (struct rtmsg, then attributes).
+// routeDst is the destination of a route message: struct rtmsg, then attributes, each with its length
+// and type in front and aligned to 4 bytes. (nl.ParseRouteAttr trusts that the last one is.)
 func routeDst(b []byte) (to netip.Prefix, ok bool) {
-	if len(b) < unix.SizeofRtMsg {
+	if len(b) < unix.SizeofRtMsg || b[0] != unix.AF_INET {
 		return to, false
 	}
-	msg := nl.DeserializeRtMsg(b)
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtMsg:])
-	if err != nil || msg.Family != unix.AF_INET {
-		return to, false
-	}
-	dst := netip.IPv4Unspecified()
-	for _, a := range attrs {
-		if a.Attr.Type == unix.RTA_DST && len(a.Value) == 4 {
-			dst = netip.AddrFrom4([4]byte(a.Value))
+	dst, bits := netip.IPv4Unspecified(), int(b[1])
+	for b = b[unix.SizeofRtMsg:]; len(b) >= unix.SizeofRtAttr; {
+		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
+		if size < unix.SizeofRtAttr || size > len(b) {
+			return to, false
 		}
+		if kind == unix.RTA_DST && size == unix.SizeofRtAttr+4 {
+			dst = netip.AddrFrom4([4]byte(b[unix.SizeofRtAttr:]))
+		}
+		b = b[min((size+3)&^3, len(b)):]
 	}
-	to, err = dst.Prefix(int(msg.Dst_len))
+	to, err := dst.Prefix(bits)
 	return to, err == nil
 }
 

@@ -61,7 +61,7 @@ func Open(local netip.Addr) (*Path, error) {
 }
 
 func (p *Path) open(on ether.Interface) (err error) {
-	frame := 1 << bits.Len(uint(on.MTU+etherLen+frameHead-1)) //nolint:gosec // G115: an MTU is positive
+	frame := 1 << bits.Len(uint(on.MTU+etherLen+frameHead-1))
 	if frame > blockSize {
 		return fmt.Errorf("ring: interface %s has an MTU of %d, want at most %d", on.Name, on.MTU, blockSize-etherLen-frameHead)
 	}

@@ -79,7 +79,7 @@ func (s *sender) send(ways *ether.Ways, drops *ether.Drops, ps, rest []esp.Seale
 		}
 		b := p.Bytes()
 		way.PutHeader(s.headers[filled][:], len(b), p.TOS(), uint16((id+uint32(i))&0xffff))
-		s.iovs[filled][1].Base = unsafe.SliceData(b)
+		s.iovs[filled][1].Base = unsafe.SliceData(b) //nolint:gosec // G103: not dereferenced here
 		s.iovs[filled][1].SetLen(len(b))
 		if filled++; filled == maxBatch {
 			flush()

@@ -161,7 +161,7 @@ func (q *queue) mapMemory() (err error) {
 // bind joins the socket to the receive queue. The kernel takes its time to part the queue from a
 // socket before, also from that of a process that has died.
 func (q *queue) bind(index int, zeroCopy bool) error {
-	const patience = 100 // times 10 ms
+	const patience = 100                                                                                                          // times 10 ms
 	addr := &unix.SockaddrXDP{Flags: unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY, Ifindex: uint32(index), QueueID: uint32(q.id)} //nolint:gosec // G115: both small
 	if zeroCopy && unix.Bind(q.fd, addr) == nil {
 		return nil
