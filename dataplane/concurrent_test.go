@@ -1,16 +1,19 @@
 package dataplane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
+	"meshrouter/dataplane/segment"
 	"meshrouter/dataplane/underlay"
 	"meshrouter/internal/ipv4"
 	"meshrouter/tun"
@@ -23,7 +26,7 @@ type pipeline struct {
 	joint   joint
 }
 
-func newPipeline(tb testing.TB, l link) *pipeline {
+func newPipeline(tb testing.TB, l link, offload bool) *pipeline {
 	tb.Helper()
 	hub := underlay.NewHub()
 	n := &network{hub: hub}
@@ -38,7 +41,7 @@ func newPipeline(tb testing.TB, l link) *pipeline {
 		done.Wait()
 	})
 	start := func(s *site) (*Engine, tun.Queue) {
-		device, host := tun.Pair()
+		device, host := pairOf(offload)
 		e, err := New(Config{Queues: []Queue{device.Queues()[0]}, Underlay: hub.Join(s.outer())})
 		if err != nil {
 			tb.Fatal(err)
@@ -69,40 +72,49 @@ func newPipeline(tb testing.TB, l link) *pipeline {
 	return p
 }
 
-// The forwarding path allocates nothing per packet: TUN, FIB, GRE, seal, underlay, open, FIB, TUN.
+// The forwarding path allocates nothing per packet: TUN, FIB, cutting, GRE, seal, open, FIB, joining, TUN.
 func TestForwardingDoesNotAllocate(t *testing.T) {
-	for name, l := range map[string]link{"3des": {}, "gcm": {cipher: esp.AESGCM16}} {
-		t.Run(name, func(t *testing.T) {
-			p := newPipeline(t, l)
-			pkt := udp(inner4(1), inner4(2), string(make([]byte, 1000)))
-			const batch = 32
-			out := make([][]byte, batch)
-			for i := range out {
-				out[i] = pkt
-			}
-			bufs, sizes := make([][]byte, batch), make([]int, batch)
-			for i := range bufs {
-				bufs[i] = make([]byte, 2000)
-			}
-			move := func() {
-				if _, err := p.in.Write(out, 0); err != nil {
-					t.Fatal(err)
+	for _, cipher := range []esp.Cipher{0, esp.AESGCM16} {
+		for _, l := range []load{
+			{link: link{cipher: cipher}, tunnels: 100, busy: 100, size: 1000},
+			{link: link{cipher: cipher}, tunnels: 1, busy: 1, size: 1000, large: true},
+		} {
+			t.Run(l.String(), func(t *testing.T) {
+				r := newRig(t, l)
+				for range 20 { // until all buffers have their size
+					r.check(t)
 				}
-				for got := 0; got < batch; {
-					n, err := p.out.Read(bufs, sizes, 0)
-					if err != nil {
-						t.Fatal(err)
-					}
-					got += n
+				if n := testing.AllocsPerRun(20, r.move); n != 0 {
+					t.Errorf("%v allocations for %d packets, want 0", n, r.count)
 				}
+			})
+		}
+	}
+}
+
+// Nor do the goroutines around it.
+func TestPipelineDoesNotAllocate(t *testing.T) {
+	p := newPipeline(t, link{cipher: esp.AESGCM16}, false)
+	pkt := udp(inner4(1), inner4(2), string(make([]byte, 1000)))
+	const batch = 32
+	out := slices.Repeat([]segment.Group{{Pieces: [][]byte{pkt}}}, batch)
+	move := func() {
+		if _, err := p.in.WriteGroups(out); err != nil {
+			t.Fatal(err)
+		}
+		for got := 0; got < batch; {
+			ps, err := p.out.ReadPackets()
+			if err != nil {
+				t.Fatal(err)
 			}
-			for range 100 { // until all buffers have their size
-				move()
-			}
-			if n := testing.AllocsPerRun(100, move); n >= 1 {
-				t.Errorf("%v allocations for %d packets, want 0", n, batch)
-			}
-		})
+			got += len(ps)
+		}
+	}
+	for range 100 { // until all buffers have their size
+		move()
+	}
+	if n := testing.AllocsPerRun(100, move); n >= 1 {
+		t.Errorf("%v allocations for %d packets, want 0", n, batch)
 	}
 }
 
@@ -110,26 +122,25 @@ func TestForwardingDoesNotAllocate(t *testing.T) {
 // nobody writes to them any more.
 func TestRemovedSAIsNotUsedAnyMore(t *testing.T) {
 	t.Parallel()
-	p := newPipeline(t, link{})
+	p := newPipeline(t, link{}, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	var flow sync.WaitGroup
 	flow.Go(func() {
 		pkt := udp(inner4(1), inner4(2), "")
 		for ctx.Err() == nil {
-			if _, err := p.in.Write([][]byte{pkt, pkt, pkt}, 0); err != nil {
+			if writeAll(p.in, pkt, pkt, pkt) != nil {
 				return
 			}
 		}
 	})
 	var delivered atomic.Int64
 	flow.Go(func() {
-		bufs, sizes := [][]byte{make([]byte, 2000)}, make([]int, 1)
 		for {
-			n, err := p.out.Read(bufs, sizes, 0)
+			ps, err := p.out.ReadPackets()
 			if errors.Is(err, os.ErrClosed) {
 				return
 			}
-			delivered.Add(int64(n))
+			delivered.Add(int64(len(ps)))
 		}
 	})
 	counters := func(sa *esp.SA) [4]uint64 {
@@ -177,16 +188,15 @@ func TestRemovedSAIsNotUsedAnyMore(t *testing.T) {
 // idle is an engine whose workers are driven by hand.
 func idle(tb testing.TB, l link) *worker {
 	tb.Helper()
-	device, host := tun.Pair()
+	device, host := tun.OffloadPair()
 	sa, sb := &site{index: 1}, &site{index: 2}
 	e, err := New(Config{Queues: []Queue{device.Queues()[0]}, Underlay: underlay.NewHub().Join(sa.outer())})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	go func() { // the host, which reads and forgets; ends with the device
-		bufs, sizes := [][]byte{make([]byte, 65535)}, make([]int, 1)
 		for {
-			if _, err := host.Queues()[0].Read(bufs, sizes, 0); err != nil {
+			if _, err := host.Queues()[0].ReadPackets(); err != nil {
 				return
 			}
 		}
@@ -208,21 +218,25 @@ func idle(tb testing.TB, l link) *worker {
 			{Prefix: netip.MustParsePrefix("0.0.0.0/0"), NextHops: []fib.NextHop{{Tunnel: 0}}},
 		}, nil)
 	})
-	return newWorker(e, e.queues[0])
+	return newWorker(e, e.queues[0], 0)
 }
 
 // Whatever the host puts into the TUN device, nothing panics.
 func FuzzFromHost(f *testing.F) {
-	f.Add(udp(inner4(1), inner4(2), "x"))
-	f.Add(syn(inner4(1), inner4(2), 1460))
-	f.Add(udp(inner4(1), inner4(2), string(make([]byte, 3000))))
+	f.Add(udp(inner4(1), inner4(2), "x"), uint8(0), uint8(0), uint16(0), uint16(0), uint16(0))
+	f.Add(syn(inner4(1), inner4(2), 1460), uint8(1), uint8(0), uint16(0), uint16(20), uint16(16))
+	f.Add(udp(inner4(1), inner4(2), string(make([]byte, 3000))), uint8(0), uint8(0), uint16(0), uint16(0), uint16(0))
+	f.Add(largeTCP(inner4(1), inner4(2), 9000), uint8(1), uint8(1), uint16(1000), uint16(20), uint16(16))
+	f.Add(largeTCP(inner4(1), inner4(2), 9000), uint8(1), uint8(1), uint16(2000), uint16(20), uint16(16))
 	w := idle(f, link{mode: esp.Tunnel})
-	f.Fuzz(func(t *testing.T, pkt []byte) {
+	f.Fuzz(func(t *testing.T, pkt []byte, flags, gso uint8, size, start, offset uint16) {
 		if len(pkt) > 65535 {
 			return
 		}
+		p := segment.Packet{Buf: pkt, End: len(pkt)}
+		p.Offload = segment.Offload{Flags: flags, GSOType: gso, GSOSize: size, CsumStart: start, CsumOffset: offset}
 		w.begin()
-		w.fromHost(newFrame(pkt))
+		w.fromHost(&p)
 		w.finish()
 	})
 }
@@ -248,14 +262,8 @@ func FuzzFromPeer(f *testing.F) {
 			w = transportWorker
 		}
 		in := w.e.view.Load().tunnel(0).inbound[0]
-		buf := make([]byte, underlay.BufferSize)
-		// As Open leaves it, in place behind header and IV.
-		head, _ := in.sa.Overhead(0)
-		start := underlay.HeadRoom + head
-		end := start + copy(buf[start:], payload)
-		p := underlay.Packet{Buf: buf, Payload: buf[underlay.HeadRoom:end], Local: in.sa.Dst(), Remote: in.sa.Src()}
 		w.begin()
-		w.opened(received{in, &p}, &esp.Job{SA: in.sa, Pkt: buf[start:end], NextHeader: next})
+		w.opened(in, []esp.Job{{SA: in.sa, Pkt: bytes.Clone(payload), NextHeader: next}})
 		w.finish()
 	})
 }

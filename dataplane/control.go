@@ -4,19 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"meshrouter/dataplane/fib"
 	"meshrouter/internal/ipv4"
 )
 
-// The reasons why Inject does not send a packet, besides those of ipv4.Fragment.
+// The reasons why Inject and Probe do not send a packet, besides those of ipv4.Fragment.
 var (
 	ErrNoTunnel = errors.New("dataplane: no such tunnel")
 	ErrNoSA     = errors.New("dataplane: the tunnel has no outbound SA")
+	ErrFull     = errors.New("dataplane: too many packets of ours wait")
 )
 
 // Inject sends an IPv4 packet of ours, OSPF or a keepalive, into a tunnel, in fragments if it is
-// larger than the tunnel. It does not wait for an SA.
+// larger than the tunnel. It does not wait for an SA, nor for the batch that another goroutine may be
+// sending: the packet then leaves right behind that batch, before all other traffic.
 func (e *Engine) Inject(id fib.TunnelID, packet []byte) error {
 	t := e.view.Load().tunnel(id)
 	if t == nil {
@@ -24,15 +27,57 @@ func (e *Engine) Inject(id fib.TunnelID, packet []byte) error {
 	}
 	var out []outgoing
 	err := ipv4.Fragment(packet, t.MTU, func(piece []byte) {
-		out = append(out, outgoing{frame: newFrame(piece), tunnel: id, control: true})
+		out = append(out, outgoing{packet: slices.Clone(piece), tunnel: id, control: true})
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("dataplane: packet for tunnel %q: %w", t.Name, err)
-	}
-	if e.owners[int(id)%len(e.owners)].send(e.now(), out) == 0 {
+	case t.outbound() == nil:
+		e.drops.add(dropNoSA)
 		return ErrNoSA
+	case !e.owner(id).hurry(e.now(), out):
+		e.drops.add(dropControlQueue)
+		return ErrFull
 	}
 	return nil
+}
+
+// Probe sends an IPv4 packet of ours into a tunnel, whatever the tunnel's MTU, in an outer packet with
+// DF: whether it arrives tells what the path lets through (RFC 8899). The error may be that of
+// Underlay.SendProbe: the interface already is smaller. The probe is of the class of its TOS.
+func (e *Engine) Probe(id fib.TunnelID, packet []byte) error {
+	h, _, err := ipv4.Parse(packet)
+	if err != nil {
+		return fmt.Errorf("dataplane: probe: %w", err)
+	}
+	if h.TotalLen() > maxMTU {
+		return fmt.Errorf("dataplane: probe of %d bytes, want at most %d", h.TotalLen(), maxMTU)
+	}
+	return e.owner(id).probe(outgoing{packet: packet[:h.TotalLen()], tunnel: id})
+}
+
+func (o *owner) probe(p outgoing) error {
+	o.lock()
+	defer o.unlock()
+	t := o.e.view.Load().tunnel(p.tunnel)
+	if t == nil {
+		return ErrNoTunnel
+	}
+	via := t.outbound()
+	if via == nil {
+		return ErrNoSA
+	}
+	seq, err := via.sa.NextSequence(1)
+	if err != nil {
+		return err
+	}
+	via.sa.Touch(o.e.now())
+	o.jobs = append(o.jobs[:0], via.encapsulate(p, seq))
+	o.sealed = o.crypto.Seal(o.jobs, o.sealed[:0])
+	if len(o.sealed) == 0 {
+		return o.jobs[0].Err
+	}
+	return o.e.underlay.SendProbe(o.sealed[0])
 }
 
 // SendIKE sends an ISAKMP message from the local port that d names, 500 or 4500.

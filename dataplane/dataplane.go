@@ -7,25 +7,28 @@ import (
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
+	"meshrouter/dataplane/segment"
 	"meshrouter/dataplane/underlay"
 )
 
-// A Queue is one queue of the TUN device, read and written in batches; see package tun, whose
-// queues fit. Only an error that is os.ErrClosed ends it. Write may change what it is given.
+// A Queue is one queue of the TUN device; see package tun, whose queues fit. Only an error that is
+// os.ErrClosed ends it. One goroutine reads; several may write.
 type Queue interface {
-	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
-	Write(bufs [][]byte, offset int) (n int, err error)
-	BatchSize() int
+	ReadPackets() ([]segment.Packet, error)            // waits; theirs and their memory's life ends with the next call
+	WriteGroups(gs []segment.Group) (n int, err error) // an error is about gs[n]
+	Offloads() (tcp, udp bool)                         // whether packets that stand for many may be written
 	Close() error
 }
 
 // An Underlay is the outer sockets; see package underlay, whose Sockets and Memory fit.
 type Underlay interface {
-	Receivers() int                                         // how many goroutines can receive
-	Receive(i int, ps []underlay.Packet) (n int, err error) // waits; os.ErrClosed after Close
-	Send(ps []esp.Sealed) (n int, err error)                // only what esp made fits: clear GRE cannot leave
-	SendIKE(d Datagram) error                               // with the non-ESP marker on port 4500
-	SendKeepalive(remote netip.AddrPort) error              // NAT keepalive from port 4500
+	Receivers() int                                // how many goroutines can receive
+	Home(spi uint32, udp bool) int                 // the receiver where an SA's data arrives; others carry its control packets
+	ReceiveBatch(i int) ([]underlay.Packet, error) // waits; os.ErrClosed after Close
+	Send(ps []esp.Sealed) (n int, err error)       // only what esp made fits: clear GRE cannot leave
+	SendProbe(p esp.Sealed) error                  // with DF; underlay.ErrTooBig if the interface is smaller
+	SendIKE(d Datagram) error                      // with the non-ESP marker on port 4500
+	SendKeepalive(remote netip.AddrPort) error     // NAT keepalive from port 4500
 	Close() error
 }
 
@@ -49,7 +52,8 @@ type TunnelConfig struct {
 	GREKey        *uint32 // RFC 2890; nil: none
 	// Address is our address inside the tunnel (source of ICMP errors).
 	Address netip.Addr
-	// MTU is the largest packet that enters GRE unfragmented, bytes; derived from the suite.
+	// MTU is the largest packet that enters GRE unfragmented, bytes; derived from the suite, or found by
+	// probing: see Update.SetMTU.
 	MTU int
 	// TTL of the GRE delivery header; 0 means 64.
 	TTL uint8

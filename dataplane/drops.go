@@ -7,6 +7,7 @@ type reason uint8
 
 const (
 	dropMalformed     reason = iota // from the host: no IPv4 packet
+	dropSegment                     // from the host: a large packet that makes no sense
 	dropNoRoute                     // the FIB has no route
 	dropHostLoop                    // from the host, and the FIB sends it back there
 	dropNoTunnel                    // the FIB or the caller names a tunnel that is not there
@@ -17,9 +18,11 @@ const (
 	dropTooBig                      // larger than the tunnel, with DF; an ICMP error is sent if allowed
 	dropTunRead                     // the TUN device reported an error
 	dropTunWrite                    // the TUN device refused packets; counts calls
+	dropControlQueue                // our own packets: too many wait for the tunnel's owner already
 	dropReceive                     // an outer socket reported an error
 	dropOuter                       // outer packet too short to be anything
 	dropNATKeepalive                // not a loss: RFC 3948, 2.3 wants them ignored
+	dropQueueDelay                  // waited too long in the socket: we receive more than we can open
 	dropUnknownSPI                  // no such inbound SA
 	dropEncapsulation               // UDP for an SA without, or the reverse
 	dropOuterAddress                // the outer addresses are not the SA's
@@ -49,10 +52,10 @@ const (
 
 // reasonNames are the names under which drops are counted.
 var reasonNames = [reasonCount]string{
-	dropMalformed: "malformed", dropNoRoute: "no_route", dropHostLoop: "host_loop", dropNoTunnel: "no_tunnel",
+	dropMalformed: "malformed", dropSegment: "segment", dropNoRoute: "no_route", dropHostLoop: "host_loop", dropNoTunnel: "no_tunnel",
 	dropNoSA: "no_sa", dropSequence: "sequence_exhausted", dropSeal: "seal", dropSend: "send", dropTooBig: "too_big",
-	dropTunRead: "tun_read", dropTunWrite: "tun_write", dropReceive: "receive", dropOuter: "outer_malformed", dropNATKeepalive: "nat_keepalive",
-	dropUnknownSPI: "unknown_spi", dropEncapsulation: "encapsulation", dropOuterAddress: "outer_address",
+	dropTunRead: "tun_read", dropTunWrite: "tun_write", dropControlQueue: "control_queue", dropReceive: "receive", dropOuter: "outer_malformed", dropNATKeepalive: "nat_keepalive",
+	dropQueueDelay: "queue_delay", dropUnknownSPI: "unknown_spi", dropEncapsulation: "encapsulation", dropOuterAddress: "outer_address",
 	dropReplay: "replay", dropAuth: "auth", dropESPFormat: "esp_format", dropDummy: "dummy",
 	dropNextHeader: "next_header", dropInner: "inner_malformed", dropSelector: "selector",
 	dropInnerProtocol: "inner_protocol", dropGRE: "gre_malformed", dropGREKey: "gre_key",

@@ -11,6 +11,7 @@ import (
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
+	"meshrouter/dataplane/segment"
 	"meshrouter/dataplane/underlay"
 	"meshrouter/internal/ipv4"
 )
@@ -219,9 +220,10 @@ func TestRemovedTunnelSendsNothing(t *testing.T) {
 		ja, jb := n.join(a, b, link{})
 		old := a.view.Load()
 		a.Update(func(u *Update) { u.RemoveTunnel(ja.id) })
-		w := newWorker(a.Engine, a.queues[0])
+		w := newWorker(a.Engine, a.queues[0], -1)
 		w.v, w.now = old, time.Now()
-		w.fromHost(newFrame(udp(inner4(1), inner4(2), "")))
+		pkt := udp(inner4(1), inner4(2), "")
+		w.fromHost(&segment.Packet{Buf: pkt, End: len(pkt)})
 		w.finish()
 		if s := n.sent(); len(s) != 0 {
 			t.Errorf("%d packets left through a removed tunnel", len(s))

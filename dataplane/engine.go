@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"meshrouter/dataplane/underlay"
+	"meshrouter/dataplane/fib"
 )
 
 const (
-	// batchSize is how many packets are received at once.
-	batchSize = 128
 	// maxReadErrors is how many errors in a row a TUN queue or socket may report before the engine gives up.
 	maxReadErrors = 100
+	// yieldInterval is how long a worker that never has to wait runs before it lets others run: OSPF, IKE
+	// and the receivers of control packets would else wait for the scheduler's 10 ms.
+	yieldInterval = time.Millisecond
 )
 
 // An Engine is the data plane of one router.
@@ -33,7 +35,9 @@ type Engine struct {
 	updating  sync.Mutex // held by the one who makes the next view
 	view      atomic.Pointer[view]
 	owners    []*owner
-	receiving []sync.Mutex // by receiver: held while inbound SAs of a view are in use
+	accepting sync.Mutex // of windows and counters of inbound SAs; held for moments only
+	readers   []meter    // by TUN queue
+	receivers []meter
 	drops     drops
 	warned    atomic.Int64 // when sending last failed loudly, Unix nanoseconds
 }
@@ -56,11 +60,11 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = len(cfg.Queues)
 	}
-	for range cfg.Workers {
-		e.owners = append(e.owners, &owner{e: e})
+	for i := range cfg.Workers {
+		e.owners = append(e.owners, &owner{e: e, index: i})
 	}
-	e.receiving = make([]sync.Mutex, cfg.Underlay.Receivers())
-	e.view.Store(new(view))
+	e.readers, e.receivers = make([]meter, len(e.queues)), make([]meter, cfg.Underlay.Receivers())
+	e.view.Store(&view{inbound: new(cut[*inbound]), addresses: new(cut[addresses])})
 	return e, nil
 }
 
@@ -79,7 +83,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for i := range e.queues {
 		g.Go(func() error { return e.stopped(ctx, fmt.Sprintf("TUN queue %d", i), e.readQueue(i)) })
 	}
-	for i := range e.receiving {
+	for i := range e.receivers {
 		g.Go(func() error { return e.stopped(ctx, fmt.Sprintf("receiver %d", i), e.receive(i)) })
 	}
 	err := g.Wait()
@@ -97,28 +101,30 @@ func (e *Engine) stopped(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("dataplane: %s: %w", what, err)
 }
 
+// owner is who has the tunnel of that id.
+func (e *Engine) owner(id fib.TunnelID) *owner { return e.owners[int(id)%len(e.owners)] }
+
 // readQueue takes the host's packets from a TUN queue. It always ends with an error.
 func (e *Engine) readQueue(i int) error {
 	q := e.queues[i]
-	w := newWorker(e, q)
-	n := q.BatchSize()
-	bufs, sizes := make([][]byte, n), make([]int, n)
-	for j := range bufs {
-		bufs[j] = make([]byte, underlay.BufferSize)
-	}
+	w := newWorker(e, q, -1)
+	yielded := e.now()
 	for failures := 0; failures < maxReadErrors; {
-		n, err := q.Read(bufs, sizes, headRoom)
+		ps, err := q.ReadPackets()
 		w.begin()
-		for j := range n {
-			w.fromHost(frame{bufs[j], headRoom, headRoom + sizes[j]})
+		for j := range ps {
+			w.fromHost(&ps[j])
 		}
 		w.finish()
+		done := e.now()
+		e.readers[i].batch(len(ps), done.Sub(w.now), -1)
+		yielded = yield(yielded, done)
 		switch {
 		case err == nil:
 			failures = 0
 		case errors.Is(err, os.ErrClosed):
 			return err
-		default: // such as a segment that the device could not split
+		default: // such as a packet that the device could not cut
 			failures++
 			e.drops.add(dropTunRead)
 			e.warn("reading from the TUN device failed", err)
@@ -129,13 +135,10 @@ func (e *Engine) readQueue(i int) error {
 
 // receive takes the peers' packets from an outer socket. It always ends with an error.
 func (e *Engine) receive(i int) error {
-	w := newWorker(e, e.queues[i%len(e.queues)])
-	ps := make([]underlay.Packet, batchSize)
-	for j := range ps {
-		ps[j].Buf = make([]byte, underlay.BufferSize)
-	}
+	w := newWorker(e, e.queues[i%len(e.queues)], i)
+	yielded := e.now()
 	for failures := 0; failures < maxReadErrors; {
-		n, err := e.underlay.Receive(i, ps)
+		ps, err := e.underlay.ReceiveBatch(i)
 		switch {
 		case err == nil:
 			failures = 0
@@ -145,13 +148,26 @@ func (e *Engine) receive(i int) error {
 			failures++
 			e.drops.add(dropReceive)
 			e.warn("receiving from the peers failed", err)
-			continue
 		}
-		w.begin()
-		w.fromPeers(&e.receiving[i], ps[:n])
-		w.finish()
+		began, wait := e.now(), time.Duration(-1)
+		if len(ps) > 0 && ps[0].Arrived != 0 {
+			wait = max(0, time.Duration(began.UnixNano()-ps[0].Arrived))
+		}
+		w.fromPeers(ps)
+		done := e.now()
+		e.receivers[i].batch(len(ps), done.Sub(began), wait)
+		yielded = yield(yielded, done)
 	}
 	return fmt.Errorf("%d errors in a row", maxReadErrors)
+}
+
+// yield lets others run if that has not been done for long, and returns when it last was.
+func yield(last, now time.Time) time.Time {
+	if now.Sub(last) < yieldInterval {
+		return last
+	}
+	runtime.Gosched()
+	return now
 }
 
 // warn logs an error of the system at most once a second.

@@ -92,7 +92,7 @@ func TestDeliveryHeader(t *testing.T) {
 				t.Errorf("next header is %d, want 4", next[0])
 			}
 			h, payload := mustParse(t, d)
-			if h.Src() != a.outer() || h.Dst() != b.outer() || h.Protocol() != 47 || h.TTL() != 64 || h.TOS() != 0xb8 || h.DF() || h.ID() != uint16(i) {
+			if h.Src() != a.outer() || h.Dst() != b.outer() || h.Protocol() != 47 || h.TTL() != 64 || h.TOS() != 0xb8 || h.DF() || h.ID() != uint16(i+1) {
 				t.Errorf("delivery header is % x", h)
 			}
 			g, inner, err := gre.Parse(payload)
@@ -187,19 +187,12 @@ func TestReplayWithinABatch(t *testing.T) {
 		j := n.joinAlone(a, b, link{})
 		f := n.forge(j)
 		sealed := f.seal(4, f.delivery(47, greOf(0x0800, udp(b.lan(9), a.lan(9), ""))))
-		w := newWorker(a.Engine, a.queues[0])
+		w := newWorker(a.Engine, a.queues[0], 0)
 		ps := make([]underlay.Packet, 2)
 		for i := range ps {
-			buf := make([]byte, underlay.BufferSize)
-			size := copy(buf[underlay.HeadRoom:], sealed)
-			ps[i] = underlay.Packet{
-				Buf: buf, Payload: buf[underlay.HeadRoom : underlay.HeadRoom+size], Kind: underlay.ESP,
-				Local: f.out.Dst(), Remote: f.out.Src(),
-			}
+			ps[i] = underlay.Packet{Payload: bytes.Clone(sealed), Kind: underlay.ESP, Local: f.out.Dst(), Remote: f.out.Src()}
 		}
-		w.begin()
-		w.fromPeers(&a.receiving[0], ps)
-		w.finish()
+		w.fromPeers(ps)
 		if got := a.got(); len(got) != 1 {
 			t.Errorf("%d packets delivered, want 1", len(got))
 		}

@@ -1,14 +1,15 @@
 package dataplane
 
 import (
-	"errors"
+	"encoding/binary"
 	"net/netip"
-	"sync"
+	"slices"
 	"time"
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
 	"meshrouter/dataplane/gre"
+	"meshrouter/dataplane/segment"
 	"meshrouter/dataplane/underlay"
 	"meshrouter/internal/ipv4"
 )
@@ -28,165 +29,264 @@ type movedPeer struct {
 	to     netip.AddrPort
 }
 
-// fromPeers takes what a socket received. The lock is held as long as inbound SAs of the view are
-// in use; the view is loaded under it, see Engine.quiesce.
-func (w *worker) fromPeers(inUse *sync.Mutex, ps []underlay.Packet) {
-	inUse.Lock()
-	w.v = w.e.view.Load()
-	w.jobs, w.from = w.jobs[:0], w.from[:0]
-	for i := range ps {
-		if p := &ps[i]; p.Kind == underlay.ESP {
-			w.admit(p)
-		}
-	}
-	w.batch.Open(w.jobs)
-	var touched *esp.SA
-	for i := range w.jobs {
-		j := &w.jobs[i]
-		if !w.accept(j) {
-			continue
-		}
-		if j.SA != touched {
-			j.SA.Touch(w.now)
-			touched = j.SA
-		}
-		w.opened(w.from[i], j)
-	}
-	inUse.Unlock()
+// received is what the worker knows of a packet that esp opens.
+type received struct {
+	in     *inbound
+	remote netip.AddrPort
+}
 
+// A replay is a packet that was refused before it was opened.
+type replay struct {
+	in  *inbound
+	seq uint32
+}
+
+// fromPeers takes what a socket received, a batch at a time. What is not ESP goes first.
+func (w *worker) fromPeers(ps []underlay.Packet) {
 	for i := range ps {
-		switch p := &ps[i]; p.Kind {
-		case underlay.IKE:
-			if w.e.handlers.IKE != nil {
-				w.e.handlers.IKE(Datagram{Local: p.Local, Remote: p.Remote, Payload: p.Payload})
-			}
-		case underlay.Keepalive:
-			w.drop(dropNATKeepalive)
-		case underlay.Malformed:
-			w.drop(dropOuter)
-		case underlay.ESP:
+		if ps[i].Kind != underlay.ESP {
+			w.other(&ps[i])
 		}
+	}
+	for len(ps) > 0 {
+		w.begin()
+		n := w.admitBatch(ps)
+		w.open()
+		w.finish()
+		ps = ps[n:]
 	}
 }
 
-// admit finds the SA of an ESP packet and makes a job of it, unless addresses or window forbid.
-func (w *worker) admit(p *underlay.Packet) {
+// other deals with what is not ESP.
+func (w *worker) other(p *underlay.Packet) {
+	switch p.Kind {
+	case underlay.IKE:
+		if w.e.handlers.IKE != nil {
+			w.e.handlers.IKE(Datagram{Local: p.Local, Remote: p.Remote, Payload: p.Payload})
+		}
+	case underlay.Keepalive:
+		w.drop(dropNATKeepalive)
+	case underlay.Malformed:
+		w.drop(dropOuter)
+	}
+}
+
+// admitBatch makes jobs of packets from the front of ps, as many as may be opened at once, and returns
+// how many it has looked at.
+func (w *worker) admitBatch(ps []underlay.Packet) int {
+	w.jobs, w.from, w.replayed = w.jobs[:0], w.from[:0], w.replayed[:0]
+	left, now := w.pace.batch(), w.now.UnixNano()
+	for i := range ps {
+		p := &ps[i]
+		if p.Kind != underlay.ESP {
+			continue
+		}
+		if len(w.jobs) == maxBatch || left < 0 {
+			return i
+		}
+		if w.admit(p, now) {
+			left -= len(p.Payload)
+		}
+	}
+	return len(ps)
+}
+
+// admit looks at what an ESP packet shows without its key, and reports whether it is to be opened.
+func (w *worker) admit(p *underlay.Packet, now int64) bool {
 	spi, seq, ok := esp.Header(p.Payload)
 	if !ok {
 		w.drop(dropOuter)
-		return
+		return false
 	}
-	in := w.v.inbound.lookup(spi)
-	if in == nil {
-		w.drop(dropUnknownSPI)
-		return
+	in := w.lastIn
+	if in == nil || in.sa.SPI() != spi {
+		if in = w.v.inbound.lookup(spi); in == nil {
+			w.drop(dropUnknownSPI)
+			return false
+		}
+		w.lastIn = in
 	}
-	sa := in.sa
-	udp := sa.Dst().Port() != 0
 	switch {
-	case udp != (p.Local.Port() != 0):
-		// Also keeps an SA on one socket, so that one goroutine alone uses it.
+	case in.udp != (p.Local.Port() != 0):
 		w.drop(dropEncapsulation)
-	case p.Local.Addr() != sa.Dst().Addr(), !udp && p.Remote.Addr() != sa.Src().Addr():
+	case p.Local.Addr() != in.local, !in.udp && p.Remote.Addr() != in.from.Addr():
 		w.drop(dropOuterAddress)
-	case sa.ReplayCheck(seq) != nil:
+	case !in.sa.Fresh(seq):
 		w.drop(dropReplay)
+		w.replayed = append(w.replayed, replay{in, seq})
+	case p.Arrived != 0 && in.home == w.receiver && w.codel.drop(now, time.Duration(now-p.Arrived)):
+		w.drop(dropQueueDelay)
 	default:
-		w.jobs = append(w.jobs, esp.Job{SA: sa, Pkt: p.Payload})
-		w.from = append(w.from, received{in, p})
-	}
-}
-
-// accept enters an authentic packet into the window and reports whether it may be delivered.
-func (w *worker) accept(j *esp.Job) bool {
-	_ = j.Accept()
-	switch {
-	case j.Err == nil:
+		w.jobs = append(w.jobs, esp.Job{SA: in.sa, Pkt: p.Payload})
+		w.from = append(w.from, received{in, p.Remote})
 		return true
-	case errors.Is(j.Err, esp.ErrReplay):
-		w.drop(dropReplay)
-	case errors.Is(j.Err, esp.ErrAuth):
-		w.drop(dropAuth)
-	case errors.Is(j.Err, esp.ErrDummy):
-		w.drop(dropDummy)
-	default:
-		w.drop(dropESPFormat)
 	}
 	return false
 }
 
-// opened takes an authentic packet out of its SA.
-func (w *worker) opened(r received, j *esp.Job) {
-	t := w.v.tunnel(r.in.tunnel)
-	if t == nil {
-		w.drop(dropNoTunnel)
+// open opens the jobs and sends what is in them on its way. Opening needs no lock, since it changes
+// nothing in an SA; other receivers may have packets of the same SA in their hands.
+func (w *worker) open() {
+	if len(w.jobs) == 0 && len(w.replayed) == 0 {
 		return
 	}
-	w.noticeMove(t, r, j)
-	t.state.packetsIn.Add(1)
-	t.state.bytesIn.Add(uint64(len(j.Pkt)))
-	f := r.frame(j)
-	switch j.SA.Mode() {
-	case esp.Transport:
-		w.transportMode(t, j, f)
-	case esp.Tunnel:
-		w.tunnelMode(t, j, f)
+	bytes := 0
+	for i := range w.jobs {
+		bytes += len(w.jobs[i].Pkt)
+	}
+	if bytes >= paceSample {
+		before := w.e.now()
+		w.crypto.Open(w.jobs)
+		w.pace.add(bytes, w.e.now().Sub(before))
+	} else {
+		w.crypto.Open(w.jobs)
+	}
+	w.accept()
+	for first, next := 0, 0; first < len(w.jobs); first = next {
+		for next = first + 1; next < len(w.jobs) && w.from[next].in == w.from[first].in; {
+			next++
+		}
+		w.opened(w.from[first].in, w.jobs[first:next])
 	}
 }
 
-// frame is where Open has left the payload: in place, behind header and IV.
-func (r received) frame(j *esp.Job) frame {
-	head, _ := j.SA.Overhead(0)
-	start := cap(r.packet.Buf) - cap(r.packet.Payload) + head
-	return frame{r.packet.Buf, start, start + len(j.Pkt)}
+// accept enters what was opened into the windows of its SAs. The lock is one for all SAs, but held for
+// some nanoseconds a packet only. The view is loaded under it, see Engine.quiesce.
+func (w *worker) accept() {
+	e := w.e
+	e.accepting.Lock()
+	defer e.accepting.Unlock()
+	if v := e.view.Load(); v != w.v {
+		w.forget(v)
+	}
+	for _, r := range w.replayed {
+		_ = r.in.sa.ReplayCheck(r.seq) // counts it
+	}
+	elsewhere := false
+	for i := range w.jobs {
+		j, r := &w.jobs[i], &w.from[i]
+		if j.Accept() == nil && (i == 0 || j.SA != w.jobs[i-1].SA) {
+			j.SA.Touch(w.now)
+		}
+		elsewhere = elsewhere || (r.in.udp && r.remote != r.in.from)
+	}
+	if elsewhere {
+		w.noticeMoves()
+	}
 }
 
-// noticeMove reports a peer behind a NAT that has got another address or port (RFC 3948, 5). Only the
+// forget leaves out what belongs to SAs that are not in the view v.
+func (w *worker) forget(v *view) {
+	gone := func(in *inbound) bool {
+		now := v.inbound.lookup(in.sa.SPI())
+		return now == nil || now.sa != in.sa
+	}
+	w.replayed = slices.DeleteFunc(w.replayed, func(r replay) bool { return gone(r.in) })
+	n := 0
+	for i := range w.jobs {
+		if gone(w.from[i].in) {
+			w.drop(dropUnknownSPI)
+			continue
+		}
+		w.jobs[n], w.from[n] = w.jobs[i], w.from[i]
+		n++
+	}
+	w.jobs, w.from = w.jobs[:n], w.from[:n]
+}
+
+// noticeMoves reports peers behind a NAT that have got another address or port (RFC 3948, 5). Only the
 // packet with the highest sequence number tells where the peer is now; older ones come late.
-func (w *worker) noticeMove(t *tunnel, r received, j *esp.Job) {
-	if r.packet.Remote == r.in.from || r.packet.Remote.Port() == 0 || j.Seq != j.SA.Counters().HighSeq.Load() {
-		return
+func (w *worker) noticeMoves() {
+	for i := range w.jobs {
+		j, r := &w.jobs[i], &w.from[i]
+		if j.Err != nil || !r.in.udp || r.remote == r.in.from || j.Seq != j.SA.Counters().HighSeq.Load() {
+			continue
+		}
+		t := w.v.tunnel(r.in.tunnel)
+		if t == nil {
+			continue
+		}
+		s := t.state
+		s.mu.Lock()
+		if s.lastMoved.IsZero() || w.now.Sub(s.lastMoved) >= movedInterval {
+			s.lastMoved = w.now
+			w.moved = append(w.moved, movedPeer{t.ID, r.remote})
+		}
+		s.mu.Unlock()
 	}
-	t.state.mu.Lock()
-	defer t.state.mu.Unlock()
-	if s := t.state; s.lastMoved.IsZero() || w.now.Sub(s.lastMoved) >= movedInterval {
-		s.lastMoved = w.now
-		w.moved = append(w.moved, movedPeer{t.ID, r.packet.Remote})
+}
+
+// opened takes packets of one SA out of it.
+func (w *worker) opened(in *inbound, jobs []esp.Job) {
+	t := w.v.tunnel(in.tunnel)
+	packets, bytes := 0, 0
+	for i := range jobs {
+		j := &jobs[i]
+		switch j.Err {
+		case nil:
+		case esp.ErrReplay:
+			w.drop(dropReplay)
+			continue
+		case esp.ErrAuth:
+			w.drop(dropAuth)
+			continue
+		case esp.ErrDummy:
+			w.drop(dropDummy)
+			continue
+		default:
+			w.drop(dropESPFormat)
+			continue
+		}
+		if t == nil {
+			w.drop(dropNoTunnel)
+			continue
+		}
+		packets++
+		bytes += len(j.Pkt)
+		if in.sa.Mode() == esp.Tunnel {
+			w.tunnelMode(t, in.sa, j)
+		} else {
+			w.transportMode(t, in, j)
+		}
+	}
+	if packets > 0 {
+		t.state.packetsIn.Add(uint64(packets)) //nolint:gosec // G115: a count
+		t.state.bytesIn.Add(uint64(bytes))     //nolint:gosec // G115: a length
 	}
 }
 
 // tunnelMode takes the delivery header off: it must be that of the tunnel's endpoints.
-func (w *worker) tunnelMode(t *tunnel, j *esp.Job, f frame) {
+func (w *worker) tunnelMode(t *tunnel, sa *esp.SA, j *esp.Job) {
 	if j.NextHeader != esp.NextHeaderIPv4 {
 		w.drop(dropNextHeader)
 		return
 	}
-	h, payload, err := ipv4.Parse(f.pkt())
+	h, payload, err := ipv4.Parse(j.Pkt)
 	if err != nil || !h.ChecksumOK() {
 		w.drop(dropInner)
 		return
 	}
-	if !t.isSelector(h, j.SA) {
+	if !t.isSelector(h, sa) {
 		w.drop(dropSelector)
 		return
 	}
+	pkt := j.Pkt[:h.TotalLen()]
 	if h.IsFragment() {
-		whole, ok := w.reassemble(t, f)
+		whole, ok := w.reassemble(t, pkt)
 		if !ok {
 			return
 		}
-		f = newFrame(whole)
-		if h, payload, err = ipv4.Parse(f.pkt()); err != nil {
+		pkt = whole
+		if h, payload, err = ipv4.Parse(pkt); err != nil {
 			w.drop(dropInner)
 			return
 		}
 	}
-	f.end = f.start + h.TotalLen()
 	switch h.Protocol() {
 	case ipv4.ProtocolGRE:
-		w.fromGRE(t, f, frame{f.buf, f.start + len(h), f.end}, payload, h.TOS())
+		w.fromGRE(t, payload, h.TOS(), func() []byte { return pkt })
 	case ipv4.ProtocolICMP:
-		w.echo(t, f)
+		w.echo(t, pkt)
 	default:
 		w.drop(dropInnerProtocol)
 	}
@@ -195,42 +295,41 @@ func (w *worker) tunnelMode(t *tunnel, j *esp.Job, f frame) {
 // isSelector reports whether a delivery header is between the tunnel's endpoints. ScreenOS's VPN
 // monitor pings between the outer addresses, which need not be the same.
 func (t *tunnel) isSelector(h ipv4.Header, sa *esp.SA) bool {
+	if binary.BigEndian.Uint64(h[12:]) == t.endpoints {
+		return true
+	}
 	src, dst := h.Src(), h.Dst()
-	return (src == t.Remote && dst == t.Local) ||
-		(h.Protocol() == ipv4.ProtocolICMP && (src == t.Remote || src == sa.Src().Addr()) && (dst == t.Local || dst == sa.Dst().Addr()))
+	return h.Protocol() == ipv4.ProtocolICMP && (src == t.Remote || src == sa.Src().Addr()) && (dst == t.Local || dst == sa.Dst().Addr())
 }
 
 // transportMode has no delivery header but the outer one, whose addresses belong to the SA.
-func (w *worker) transportMode(t *tunnel, j *esp.Job, f frame) {
+func (w *worker) transportMode(t *tunnel, in *inbound, j *esp.Job) {
 	// A NAT may have changed the outer addresses (RFC 3948, 3.1.2).
-	nat := j.SA.Dst().Port() != 0
-	if !nat && (j.SA.Src().Addr() != t.Remote || j.SA.Dst().Addr() != t.Local) {
+	if !in.udp && (in.from.Addr() != t.Remote || in.local != t.Local) {
 		w.drop(dropSelector)
 		return
 	}
-	switch j.NextHeader {
-	case ipv4.ProtocolGRE, ipv4.ProtocolICMP:
-	default:
-		w.drop(dropNextHeader)
-		return
-	}
-	// From here on the packet has the header that it would have in tunnel mode.
-	if f.end-f.start > ipv4.MaxPacket-ipv4.HeaderLen || f.start < ipv4.HeaderLen {
+	if len(j.Pkt) > ipv4.MaxPacket-ipv4.HeaderLen {
 		w.drop(dropInner)
 		return
 	}
-	payload := f
-	f.start -= ipv4.HeaderLen
-	ipv4.AppendHeader(f.buf[:f.start], ipv4.Fields{TTL: t.TTL, Protocol: j.NextHeader, Src: t.Remote, Dst: t.Local}, payload.end-payload.start)
-	if j.NextHeader == ipv4.ProtocolICMP {
-		w.echo(t, f)
-		return
+	// delivery is the packet as it would be in tunnel mode.
+	delivery := func() []byte {
+		header := ipv4.AppendHeader(nil, ipv4.Fields{TTL: t.TTL, Protocol: j.NextHeader, Src: t.Remote, Dst: t.Local}, len(j.Pkt))
+		return append(header, j.Pkt...)
 	}
-	w.fromGRE(t, f, payload, payload.pkt(), 0) // the outer TOS is not known here
+	switch j.NextHeader {
+	case ipv4.ProtocolGRE:
+		w.fromGRE(t, j.Pkt, 0, delivery) // the outer TOS is not known here
+	case ipv4.ProtocolICMP:
+		w.echo(t, delivery())
+	default:
+		w.drop(dropNextHeader)
+	}
 }
 
-// fromGRE takes the GRE header off. delivery is the whole packet, inner and b the GRE packet in it.
-func (w *worker) fromGRE(t *tunnel, delivery, inner frame, b []byte, tos uint8) {
+// fromGRE takes the GRE header off b. delivery makes the whole packet that it came in.
+func (w *worker) fromGRE(t *tunnel, b []byte, tos uint8, delivery func() []byte) {
 	g, payload, err := gre.Parse(b)
 	switch {
 	case err != nil:
@@ -238,23 +337,22 @@ func (w *worker) fromGRE(t *tunnel, delivery, inner frame, b []byte, tos uint8) 
 	case !g.Matches(t.GREKey):
 		w.drop(dropGREKey)
 	case g.Protocol == gre.ProtocolKeepalive:
-		w.control = append(w.control, controlPacket{t.ID, delivery.pkt()}) // ours, come back
+		w.control = append(w.control, controlPacket{t.ID, delivery()}) // ours, come back
 	case g.Protocol != gre.ProtocolIPv4:
 		w.drop(dropGREProtocol)
 	default:
-		inner.start = inner.end - len(payload)
-		w.payload(t, inner, tos)
+		w.payload(t, payload, tos)
 	}
 }
 
 // payload routes the packet that came through the tunnel.
-func (w *worker) payload(t *tunnel, f frame, deliveryTOS uint8) {
-	h, _, err := ipv4.Parse(f.pkt())
+func (w *worker) payload(t *tunnel, pkt []byte, deliveryTOS uint8) {
+	h, _, err := ipv4.Parse(pkt)
 	if err != nil || !h.ChecksumOK() {
 		w.drop(dropPayload)
 		return
 	}
-	f.end = f.start + h.TotalLen()
+	pkt = pkt[:h.TotalLen()]
 	tos, ok := gre.PayloadTOS(deliveryTOS, h.TOS())
 	if !ok {
 		w.drop(dropECN)
@@ -263,20 +361,25 @@ func (w *worker) payload(t *tunnel, f frame, deliveryTOS uint8) {
 	if tos != h.TOS() {
 		h.SetTOS(tos)
 	}
-	if h.Protocol() == ipv4.ProtocolGRE && h.Src() == t.Local && h.Dst() == t.Remote {
-		w.returnKeepalive(t, f)
-		return
+	switch h.Protocol() {
+	case ipv4.ProtocolGRE:
+		if h.Src() == t.Local && h.Dst() == t.Remote {
+			w.returnKeepalive(t, pkt)
+			return
+		}
+	case ipv4.ProtocolOSPF:
+		if dst := h.Dst(); dst == t.Address || isOSPFGroup(dst) {
+			w.ospf(t, pkt, h)
+			return
+		}
 	}
-	dst := h.Dst()
-	switch _, ours := w.v.addresses[dst]; {
-	case h.Protocol() == ipv4.ProtocolOSPF && (dst == t.Address || isOSPFGroup(dst)):
-		w.ospf(t, f, h)
-	case ours:
-		w.host(f)
-	case dst.IsMulticast():
+	switch d := w.destination(h); {
+	case d.ours:
+		w.host(pkt)
+	case h[16]>>4 == 14: // 224.0.0.0/4
 		w.drop(dropMulticast)
 	default:
-		w.route(t, f, h)
+		w.route(t, pkt, h, d)
 	}
 }
 
@@ -287,27 +390,28 @@ func isOSPFGroup(dst netip.Addr) bool {
 }
 
 // route sends the packet on, by the FIB.
-func (w *worker) route(t *tunnel, f frame, h ipv4.Header) {
-	hop, ok := w.v.fib.Lookup(h.Dst(), ipv4.FlowHash(f.pkt()))
-	switch {
-	case !ok:
+func (w *worker) route(t *tunnel, pkt []byte, h ipv4.Header, d *destination) {
+	if len(d.hops) == 0 {
 		w.drop(dropNoRoute)
+		return
+	}
+	switch hop := d.choose(pkt); {
 	case hop.Local:
-		clampMSS(f, h, t)
-		w.host(f) // which counts the hop
+		clampMSS(pkt, t)
+		w.host(pkt) // which counts the hop
 	case !h.DecrementTTL():
 		w.drop(dropTTL)
-		w.icmpError(t, func(room []byte) []byte { return ipv4.ICMPTimeExceeded(room, f.pkt(), t.Address) })
+		w.icmpError(t, func(room []byte) []byte { return ipv4.ICMPTimeExceeded(room, pkt, t.Address) })
 	default:
-		clampMSS(f, h, t)
-		w.toTunnel(t, hop.Tunnel, f, h)
+		clampMSS(pkt, t)
+		w.one = segment.Packet{Buf: pkt, End: len(pkt)}
+		w.toTunnel(t, w.v.tunnel(hop.Tunnel), &w.one, h)
 	}
 }
 
-func (w *worker) ospf(t *tunnel, f frame, h ipv4.Header) {
-	pkt := f.pkt()
+func (w *worker) ospf(t *tunnel, pkt []byte, h ipv4.Header) {
 	if h.IsFragment() {
-		whole, ok := w.reassemble(t, f)
+		whole, ok := w.reassemble(t, pkt)
 		if !ok {
 			return
 		}
@@ -317,31 +421,32 @@ func (w *worker) ospf(t *tunnel, f frame, h ipv4.Header) {
 }
 
 // echo answers an echo request to our endpoint, through the SA: ScreenOS takes the SA down otherwise.
-func (w *worker) echo(t *tunnel, f frame) {
-	if !ipv4.EchoReply(f.pkt()) {
+func (w *worker) echo(t *tunnel, pkt []byte) {
+	if !ipv4.EchoReply(pkt) {
 		w.drop(dropInnerProtocol)
 		return
 	}
-	w.send(outgoing{frame: f, tunnel: t.ID, delivery: true})
+	w.send(outgoing{packet: slices.Clone(pkt), tunnel: t.ID, delivery: true})
 }
 
 // returnKeepalive sends a peer's GRE keepalive back.
-func (w *worker) returnKeepalive(t *tunnel, f frame) {
+func (w *worker) returnKeepalive(t *tunnel, pkt []byte) {
 	t.state.mu.Lock()
 	allowed := t.state.keepalive.allow(w.now, keepaliveRate, keepaliveBurst)
 	t.state.mu.Unlock()
 	switch {
 	case !allowed:
 		w.drop(dropKeepaliveRate)
-	case !gre.ReturnKeepalive(f.pkt(), t.Local, t.Remote):
+	case !gre.ReturnKeepalive(pkt, t.Local, t.Remote):
 		w.drop(dropGRE)
 	default:
-		w.send(outgoing{frame: f, tunnel: t.ID, delivery: true})
+		w.send(outgoing{packet: slices.Clone(pkt), tunnel: t.ID, delivery: true})
 	}
 }
 
-// reassemble adds a fragment to what the tunnel has, and returns the packet that it completes.
-func (w *worker) reassemble(t *tunnel, f frame) (whole []byte, ok bool) {
+// reassemble adds a fragment to what the tunnel has, and returns the packet that it completes, in
+// memory of its own.
+func (w *worker) reassemble(t *tunnel, pkt []byte) (whole []byte, ok bool) {
 	t.state.mu.Lock()
 	defer t.state.mu.Unlock()
 	r := t.state.fragments
@@ -350,7 +455,7 @@ func (w *worker) reassemble(t *tunnel, f frame) (whole []byte, ok bool) {
 		t.state.fragments = r
 	}
 	before := r.Stats
-	whole, ok = r.Add(w.now, f.pkt())
+	whole, ok = r.Add(w.now, pkt)
 	w.e.drops[dropFragOverlap].Add(r.Stats.Overlap - before.Overlap)
 	w.e.drops[dropFragMalformed].Add(r.Stats.Malformed - before.Malformed)
 	w.e.drops[dropFragTimeout].Add(r.Stats.TimedOut - before.TimedOut)

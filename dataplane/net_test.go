@@ -14,6 +14,7 @@ import (
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
+	"meshrouter/dataplane/segment"
 	"meshrouter/dataplane/underlay"
 	"meshrouter/internal/ipv4"
 	"meshrouter/tun"
@@ -30,10 +31,12 @@ type network struct {
 	mu   sync.Mutex
 	wire []underlay.Wire // everything sent, copied
 	lose func(w *underlay.Wire) bool
+
+	offload bool // of the TUN devices
 }
 
-func newNetwork(t *testing.T) *network {
-	n := &network{t: t, hub: underlay.NewHub()}
+func newNetwork(t *testing.T, offload bool) *network {
+	n := &network{t: t, hub: underlay.NewHub(), offload: offload}
 	n.hub.SetFilter(func(w *underlay.Wire) bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -95,7 +98,7 @@ func (n *network) site(index int) *site {
 	n.t.Helper()
 	s := &site{n: n, index: index}
 	s.under = n.hub.Join(s.outer())
-	device, host := tun.Pair()
+	device, host := pairOf(n.offload)
 	s.host = host.Queues()[0]
 	engine, err := New(Config{
 		Queues:   []Queue{device.Queues()[0]},
@@ -146,26 +149,57 @@ func (n *network) site(index int) *site {
 	return s
 }
 
+// pairOf is a TUN device with and without offloads, and the host's side of it.
+func pairOf(offload bool) (device, host *tun.Device) {
+	if offload {
+		return tun.OffloadPair()
+	}
+	return tun.Pair()
+}
+
 // listen is the host: it keeps what comes out of the TUN device.
 func (s *site) listen() {
-	bufs, sizes := [][]byte{make([]byte, 65535)}, make([]int, 1)
 	for {
-		n, err := s.host.Read(bufs, sizes, 0)
+		pkts, err := readAll(s.host)
 		if err != nil {
 			return
 		}
 		s.mu.Lock()
-		for i := range n {
-			s.received = append(s.received, bytes.Clone(bufs[i][:sizes[i]]))
-		}
+		s.received = append(s.received, pkts...)
 		s.mu.Unlock()
 	}
+}
+
+// readAll waits for packets of a queue, and returns copies of them, cut to what they stand for.
+func readAll(q tun.Queue) (pkts [][]byte, err error) {
+	ps, err := q.ReadPackets()
+	for i := range ps {
+		var c segment.Cutter
+		if err := ps[i].Cut(&c); err != nil {
+			return nil, err
+		}
+		for j := range c.Len() {
+			pkts = append(pkts, make([]byte, c.Size(j)))
+			c.Put(j, pkts[len(pkts)-1])
+		}
+	}
+	return pkts, err
+}
+
+// writeAll writes packets to a queue.
+func writeAll(q tun.Queue, pkts ...[]byte) error {
+	gs := make([]segment.Group, len(pkts))
+	for i := range pkts {
+		gs[i].Pieces = pkts[i : i+1]
+	}
+	_, err := q.WriteGroups(gs)
+	return err
 }
 
 // send makes the host send packets.
 func (s *site) send(pkts ...[]byte) {
 	s.n.t.Helper()
-	if _, err := s.host.Write(pkts, 0); err != nil {
+	if err := writeAll(s.host, pkts...); err != nil {
 		s.n.t.Fatal(err)
 	}
 }
@@ -423,10 +457,20 @@ func mustParse(t testing.TB, pkt []byte) (ipv4.Header, []byte) {
 	return h, payload
 }
 
-// bubble runs a test with fake time and goroutines that synctest.Wait can wait for.
+// bubble runs a test with fake time and goroutines that synctest.Wait can wait for, with TUN devices
+// that have offloads and with ones that have none.
 func bubble(t *testing.T, f func(t *testing.T, n *network)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newNetwork(t)) })
+	for _, offload := range []bool{false, true} {
+		bubbleWith(t, offload, f)
+	}
+}
+
+func bubbleWith(t *testing.T, offload bool, f func(t *testing.T, n *network)) {
+	t.Helper()
+	t.Run(fmt.Sprintf("offload=%v", offload), func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { f(t, newNetwork(t, offload)) })
+	})
 }
 
 func wait(d time.Duration) { time.Sleep(d) } // fake time

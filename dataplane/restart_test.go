@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -15,13 +16,19 @@ import (
 // a second engine. Sequence numbers rise strictly, and what was received before is a replay.
 func TestSAsGoOnAfterARestart(t *testing.T) {
 	t.Parallel()
+	for _, offload := range []bool{false, true} {
+		t.Run(fmt.Sprintf("offload=%v", offload), func(t *testing.T) { testRestart(t, offload) })
+	}
+}
+
+func testRestart(t *testing.T, offload bool) {
 	path := filepath.Join(t.TempDir(), "run", "site.state")
 	var before []underlay.Wire
 	last := uint32(0)
 
 	// restarted runs sites 1 and 2 for a while; the SAs of site 1 have their counters in the file.
 	restarted := func(f func(n *network, a, b *site)) {
-		bubble(t, func(t *testing.T, n *network) {
+		bubbleWith(t, offload, func(t *testing.T, n *network) {
 			file, err := state.Open(path, state.Options{BootID: "this boot"})
 			if err != nil {
 				t.Fatal(err)

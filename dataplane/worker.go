@@ -1,73 +1,89 @@
 package dataplane
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/fib"
 	"meshrouter/dataplane/gre"
-	"meshrouter/dataplane/underlay"
+	"meshrouter/dataplane/segment"
 	"meshrouter/internal/ipv4"
 )
 
 const (
-	// headRoom is free in front of every packet: enough for what encapsulate puts there, and for
-	// what the TUN device wants.
-	headRoom = underlay.HeadRoom
-	// tunRoom is what the TUN device gets in front of a packet that is written to it.
-	tunRoom = 16
+	// maxBatch is how many packets are sealed or opened at once.
+	maxBatch = 128
+	// arenaSize holds a batch and the largest packet behind it.
+	arenaSize = esp.HeadRoom + maxBatchBytes + ipv4.MaxPacket + esp.HeadRoom + esp.TailRoom
 	// ICMP errors that a worker makes: so many a second, after so many at once.
 	icmpRate, icmpBurst = 1000, 50
 )
 
-// What encapsulate puts in front of a packet must fit into headRoom.
-var _ [headRoom - (ipv4.HeaderLen + gre.KeyHeaderLen + esp.HeadRoom)]struct{}
+// A worker is what one goroutine needs for a batch. What is collected here leaves in finish, when
+// no lock is held any more.
+type worker struct {
+	e        *Engine
+	receiver int // -1: it reads a TUN queue
+	queue    Queue
+	v        *view
+	now      time.Time
+	last     destination
+	crypto   esp.Batch
+	icmp     limiter
 
-// A frame is a packet somewhere inside a buffer.
-type frame struct {
-	buf        []byte
-	start, end int
+	// On the way into tunnels:
+	arena  []byte // where the packets of a batch are sealed, side by side
+	end    int    // of what is used of it
+	out    []batch
+	sealed []esp.Sealed
+	cutter segment.Cutter
+	one    segment.Packet // a packet that came through a tunnel, for the cutter
+	piece  []byte         // a segment that is yet to be fragmented or refused
+
+	// On the way out of them:
+	pace     pace
+	codel    codel
+	jobs     []esp.Job
+	from     []received // by job
+	lastIn   *inbound
+	replayed []replay
+	toHost   segment.Merger
+	hosted   int // packets in toHost
+	control  []controlPacket
+	moved    []movedPeer
 }
 
-// newFrame copies a packet into a buffer of its own, with room around it.
-func newFrame(pkt []byte) frame {
-	buf := make([]byte, headRoom+len(pkt)+esp.TailRoom)
-	return frame{buf, headRoom, headRoom + copy(buf[headRoom:], pkt)}
+// A batch is what a worker has for the tunnels of one owner.
+type batch struct {
+	jobs  []esp.Job // in the arena
+	runs  []run     // of jobs, in their order
+	bytes int
+	rare  []outgoing // what is not in the arena
 }
 
-func (f frame) pkt() []byte { return f.buf[f.start:f.end:f.end] }
+// A run is some jobs one after another that leave with the same SA.
+type run struct {
+	out         *outbound
+	jobs, bytes int
+}
 
-// An outgoing packet is on its way into a tunnel.
+// An outgoing packet is on its way into a tunnel, in memory of its own.
 type outgoing struct {
-	frame
+	packet []byte
 	tunnel fib.TunnelID
 	// delivery: the packet is what GRE would be put into, an echo reply or a returned keepalive.
 	delivery bool
 	control  bool // from Inject: it does not wait for an SA
 }
 
-// A worker is what one goroutine needs for a batch. What is collected here leaves in finish, when
-// no lock is held any more.
-type worker struct {
-	e     *Engine
-	queue Queue // where packets for the host go
-	v     *view
-	now   time.Time
-
-	batch   esp.Batch
-	jobs    []esp.Job
-	from    []received   // by job
-	toHost  [][]byte     // with tunRoom in front
-	out     [][]outgoing // by owner
-	control []controlPacket
-	moved   []movedPeer
-	icmp    limiter
-}
-
-// received is what the worker knows of a packet that esp opens.
-type received struct {
-	in     *inbound
-	packet *underlay.Packet
+// A destination is what the view says of an address, remembered for the packets that follow.
+type destination struct {
+	addr uint32
+	ours bool // it is one of our addresses inside the tunnels
+	hops []fib.NextHop
+	ok   bool
 }
 
 type controlPacket struct {
@@ -75,31 +91,31 @@ type controlPacket struct {
 	packet []byte
 }
 
-func newWorker(e *Engine, q Queue) *worker {
-	return &worker{e: e, queue: q, out: make([][]outgoing, len(e.owners))}
+func newWorker(e *Engine, q Queue, receiver int) *worker {
+	w := &worker{
+		e: e, queue: q, receiver: receiver, v: e.view.Load(),
+		arena: make([]byte, arenaSize), end: esp.HeadRoom, out: make([]batch, len(e.owners)),
+	}
+	w.toHost.TCP, w.toHost.UDP = q.Offloads()
+	return w
 }
 
 // begin starts a batch.
 func (w *worker) begin() {
-	w.v, w.now = w.e.view.Load(), w.e.now()
+	w.now = w.e.now()
+	if v := w.e.view.Load(); v != w.v {
+		w.v = v
+		w.last = destination{}
+	}
+	w.lastIn = nil
 }
 
 // finish lets out what the batch has collected.
 func (w *worker) finish() {
-	if len(w.toHost) > 0 {
-		// The number that Write returns counts bytes or packets, depending on the backend.
-		if _, err := w.queue.Write(w.toHost, tunRoom); err != nil {
-			w.e.drops.add(dropTunWrite)
-			w.e.warn("writing to the TUN device failed", err)
-		}
-		w.toHost = w.toHost[:0]
+	if w.hosted > 0 {
+		w.deliver()
 	}
-	for i, out := range w.out {
-		if len(out) > 0 {
-			w.e.owners[i].send(w.now, out)
-			w.out[i] = out[:0]
-		}
-	}
+	w.flush()
 	for _, c := range w.control {
 		if w.e.handlers.Control != nil {
 			w.e.handlers.Control(c.tunnel, c.packet)
@@ -113,15 +129,88 @@ func (w *worker) finish() {
 	w.control, w.moved = w.control[:0], w.moved[:0]
 }
 
-func (w *worker) drop(r reason) { w.e.drops.add(r) }
-
-// host gives a packet to the host.
-func (w *worker) host(f frame) {
-	w.toHost = append(w.toHost, f.buf[f.start-tunRoom:f.end])
+// deliver writes to the TUN device.
+func (w *worker) deliver() {
+	for groups := w.toHost.Groups(); len(groups) > 0; {
+		n, err := w.queue.WriteGroups(groups)
+		if err == nil {
+			break
+		}
+		w.e.drops.add(dropTunWrite)
+		w.e.warn("writing to the TUN device failed", err)
+		groups = groups[min(n+1, len(groups)):]
+	}
+	w.toHost.Reset()
+	w.hosted = 0
 }
 
-// send gives a packet to its tunnel's owner.
+func (w *worker) drop(r reason) { w.e.drops.add(r) }
+
+// host gives a packet to the host. Its memory must live until finish.
+func (w *worker) host(pkt []byte) {
+	w.toHost.Add(pkt)
+	w.hosted++
+}
+
+// destination asks the view where packets to an address go.
+func (w *worker) destination(h ipv4.Header) *destination {
+	addr := binary.BigEndian.Uint32(h[16:])
+	if d := &w.last; !d.ok || d.addr != addr {
+		hops := w.v.fib.NextHops(netip.AddrFrom4([4]byte(h[16:20])))
+		*d = destination{addr: addr, ours: w.v.addresses.lookup(addr) > 0, hops: hops, ok: true}
+	}
+	return &w.last
+}
+
+// choose is the next hop for a packet.
+func (d *destination) choose(pkt []byte) fib.NextHop {
+	if len(d.hops) == 1 {
+		return d.hops[0]
+	}
+	return fib.Choose(d.hops, ipv4.FlowHash(pkt))
+}
+
+// room makes a job of a packet of n bytes that leaves through a tunnel, with what goes in front already in
+// the arena, and returns where the packet has to be put. When the batch is large enough it is sent
+// before.
+func (w *worker) room(o *outbound, n int, tos uint8) []byte {
+	payload := len(o.template) + n
+	head, tail := o.sa.Overhead(payload)
+	size := head + payload + tail
+	owner := w.e.owner(o.id)
+	b := &w.out[owner.index]
+	if len(b.jobs) >= maxBatch || b.bytes >= owner.pace.batch() || w.end+size > len(w.arena) {
+		w.flush()
+	}
+	start := w.end + head
+	room := w.arena[start-esp.HeadRoom : start+payload : w.end+size]
+	w.end += size
+	clear := room[esp.HeadRoom:]
+	copy(clear, o.template)
+	if len(b.runs) == 0 || b.runs[len(b.runs)-1].out != o {
+		b.runs = append(b.runs, run{out: o})
+	}
+	r := &b.runs[len(b.runs)-1]
+	r.jobs++
+	r.bytes += n
+	b.bytes += size
+	b.jobs = append(b.jobs, esp.Job{SA: o.sa, Pkt: room, NextHeader: o.next, TOS: gre.OuterTOS(tos)})
+	return clear[len(o.template):]
+}
+
+// send gives a packet to its tunnel's owner that is not worth a place in the arena.
 func (w *worker) send(o outgoing) {
-	i := int(o.tunnel) % len(w.out)
-	w.out[i] = append(w.out[i], o)
+	b := &w.out[w.e.owner(o.tunnel).index]
+	b.rare = append(b.rare, o)
+}
+
+// flush seals and sends what there is, and with it the arena is free again.
+func (w *worker) flush() {
+	for i := range w.out {
+		if b := &w.out[i]; len(b.jobs)+len(b.rare) > 0 {
+			w.e.owners[i].send(w, b)
+			b.jobs, b.runs, b.rare, b.bytes = b.jobs[:0], b.runs[:0], b.rare[:0], 0
+		}
+	}
+	w.end = esp.HeadRoom
 }
