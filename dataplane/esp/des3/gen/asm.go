@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// An asm is a file of Go assembly in the making. avo, which would be the usual tool, knows neither GFNI nor
+// the 512-bit forms that are used here.
+type asm struct {
+	strings.Builder
+	labels int
+}
+
+// A z is a 512-bit register.
+type z int
+
+func (r z) String() string { return fmt.Sprintf("Z%d", int(r)) }
+
+// x is the same register's low 128 bits, y its low 256.
+func (r z) x() string { return fmt.Sprintf("X%d", int(r)) }
+
+// at is a memory operand.
+func at(base string, offset int) string {
+	if offset == 0 {
+		return "(" + base + ")"
+	}
+	return fmt.Sprintf("%d(%s)", offset, base)
+}
+
+// table is an operand in a table that data wrote.
+func table(name string, offset int) string { return fmt.Sprintf("%s<>+%d(SB)", name, offset) }
+
+// imm is an immediate operand.
+func imm(n int) string { return fmt.Sprintf("$%#x", n) }
+
+// op writes an instruction. Operands are in the order of Go: sources from the last to the first, then the destination.
+func (a *asm) op(name string, operands ...any) {
+	a.WriteString("\t" + name)
+	for i, o := range operands {
+		if i == 0 {
+			a.WriteByte(' ')
+		} else {
+			a.WriteString(", ")
+		}
+		fmt.Fprint(a, o)
+	}
+	a.WriteByte('\n')
+}
+
+// note writes a comment line inside of a function.
+func (a *asm) note(format string, args ...any) { fmt.Fprintf(a, "\t// "+format+"\n", args...) }
+
+// text begins a function without a frame.
+func (a *asm) text(name, signature string, args int) {
+	a.labels = 0
+	fmt.Fprintf(a, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, signature, name, args)
+}
+
+// loop repeats body: counter, a register, is set to n, and n to zero is counted down.
+func (a *asm) loop(counter string, n any, body func()) {
+	a.labels++
+	label := fmt.Sprintf("loop%d", a.labels)
+	if n != nil {
+		a.op("MOVQ", n, counter)
+	}
+	fmt.Fprintf(a, "\n%s:\n", label)
+	body()
+	a.op("DECQ", counter)
+	a.op("JNZ", label)
+	a.WriteByte('\n')
+}
+
+// ret ends a function that has used vector registers.
+func (a *asm) ret() {
+	a.op("VZEROUPPER")
+	a.op("RET")
+}
+
+// data writes a read-only table.
+func (a *asm) data(name, comment string, table []byte) {
+	fmt.Fprintf(a, "\n// %s\n", comment)
+	for i := 0; i < len(table); i += 8 {
+		var q uint64
+		for k, b := range table[i : i+8] {
+			q |= uint64(b) << (8 * k)
+		}
+		fmt.Fprintf(a, "DATA %s<>+%d(SB)/8, $%#016x\n", name, i, q)
+	}
+	fmt.Fprintf(a, "GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", name, len(table))
+}
