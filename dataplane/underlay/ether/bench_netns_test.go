@@ -132,8 +132,12 @@ func BenchmarkPaths(b *testing.B) {
 				}
 			}
 			b.StopTimer()
+			var text strings.Builder
 			for i, m := range runs {
-				m.report(b, all[i].name)
+				m.report(b, &text, all[i].name)
+			}
+			if b.N > 1 { // the first is a trial, and Log cuts off
+				fmt.Println(text.String())
 			}
 		})
 	}
@@ -189,8 +193,8 @@ func (m *measured) round(b *testing.B) {
 	m.figures = append(m.figures, figure{float64(sent) / ms, got / ms, tx / float64(sent), rx / max(got, 1)})
 }
 
-func (m *measured) report(b *testing.B, name string) {
-	var text strings.Builder
+func (m *measured) report(b *testing.B, text *strings.Builder, name string) {
+	fmt.Fprintf(text, "\n%-12s", name)
 	for _, f := range []struct {
 		unit string
 		of   func(figure) float64
@@ -206,13 +210,12 @@ func (m *measured) report(b *testing.B, name string) {
 		}
 		slices.Sort(values)
 		n := len(values)
-		fmt.Fprintf(&text, "  %s %.0f [%.0f-%.0f]", f.unit, values[n/2], values[n/10], values[n-1-n/10])
+		fmt.Fprintf(text, "  %s %.0f [%.0f-%.0f]", f.unit, values[n/2], values[n/10], values[n-1-n/10])
 		b.ReportMetric(values[n/2], name+"-"+f.unit)
 	}
 	m.b.Drops(func(reason string, n uint64) {
 		if n != 0 {
-			fmt.Fprintf(&text, "  %s=%d", reason, n)
+			fmt.Fprintf(text, "  %s=%d", reason, n)
 		}
 	})
-	b.Logf("%-12s%s", name, text.String())
 }

@@ -397,5 +397,5 @@ func (q *queue) lost() (full, noFrame uint64) {
 	if q.closed || getsockopt(q.fd, unix.XDP_STATISTICS, &s) != nil {
 		return 0, 0
 	}
-	return s.Rx_ring_full, s.Rx_dropped + s.Rx_fill_ring_empty_descs
+	return s.Rx_ring_full, s.Rx_dropped
 }
