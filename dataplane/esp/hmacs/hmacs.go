@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding"
+	"encoding/binary"
 	"fmt"
 	"hash"
 )
@@ -29,28 +30,34 @@ type function struct {
 	magic string // what the standard library's marshaled state begins with
 	size  int    // of the HMAC, bytes
 	state int    // of the chaining value, bytes
-	word  int    // bytes
-	block int    // bytes
+	block int    // bytes: 16 words
 }
 
 var functionTable = [hashes]function{
-	MD5:    {md5.New, "md5\x01", md5.Size, 16, 4, md5.BlockSize},
-	SHA1:   {sha1.New, "sha\x01", sha1.Size, 20, 4, sha1.BlockSize},
-	SHA256: {sha256.New, "sha\x03", sha256.Size, 32, 4, sha256.BlockSize},
-	SHA384: {sha512.New384, "sha\x04", sha512.Size384, 64, 8, sha512.BlockSize},
-	SHA512: {sha512.New, "sha\x07", sha512.Size, 64, 8, sha512.BlockSize},
+	MD5:    {md5.New, "md5\x01", md5.Size, 16, md5.BlockSize},
+	SHA1:   {sha1.New, "sha\x01", sha1.Size, 20, sha1.BlockSize},
+	SHA256: {sha256.New, "sha\x03", sha256.Size, 32, sha256.BlockSize},
+	SHA384: {sha512.New384, "sha\x04", sha512.Size384, 64, sha512.BlockSize},
+	SHA512: {sha512.New, "sha\x07", sha512.Size, 64, sha512.BlockSize},
 }
 
-const (
-	maxState = 64
-	maxBlock = 128
-)
+// word is the size of the hash's words, bytes.
+func (f *function) word() int { return f.block / 16 }
+
+const maxState = 64
 
 // A Key is an HMAC key: the states of the hash after its two key blocks. It never changes.
 type Key struct {
-	hash Hash
-	pads []byte // inner state, then outer; big-endian words, for MD5 too
+	hash   Hash
+	narrow *pads[uint32] // of MD5, SHA-1, SHA-256
+	wide   *pads[uint64] // of SHA-384, SHA-512
 }
+
+// word is a hash's word.
+type word interface{ uint32 | uint64 }
+
+// pads are the states after the inner and the outer key block.
+type pads[W word] struct{ inner, outer [8]W }
 
 // NewKey prepares a key of any length.
 func NewKey(h Hash, key []byte) *Key {
@@ -60,20 +67,34 @@ func NewKey(h Hash, key []byte) *Key {
 		sum.Write(key)
 		key = sum.Sum(nil)
 	}
-	k := &Key{h, make([]byte, 0, 2*f.state)}
-	for _, pad := range []byte{0x36, 0x5c} {
+	var states [2][]byte
+	for i, pad := range []byte{0x36, 0x5c} {
 		block := make([]byte, f.block)
 		copy(block, key)
-		for i := range block {
-			block[i] ^= pad
+		for j := range block {
+			block[j] ^= pad
 		}
-		k.pads = append(k.pads, f.stateAfter(block)...)
+		states[i] = f.stateAfter(block)
+	}
+	k := &Key{hash: h}
+	if f.word() == 8 {
+		k.wide = new(pads[uint64])
+		for i := range f.state / 8 {
+			k.wide.inner[i] = binary.BigEndian.Uint64(states[0][8*i:])
+			k.wide.outer[i] = binary.BigEndian.Uint64(states[1][8*i:])
+		}
+		return k
+	}
+	k.narrow = new(pads[uint32])
+	for i := range f.state / 4 {
+		k.narrow.inner[i] = binary.BigEndian.Uint32(states[0][4*i:])
+		k.narrow.outer[i] = binary.BigEndian.Uint32(states[1][4*i:])
 	}
 	return k
 }
 
 // stateAfter is the state of the hash after its first block, as the standard library marshals it: the magic,
-// the words, and what NewKey has no use for.
+// the words (big-endian, MD5's too), and what NewKey has no use for.
 func (f *function) stateAfter(block []byte) []byte {
 	h := f.new()
 	h.Write(block)
@@ -87,10 +108,6 @@ func (f *function) stateAfter(block []byte) []byte {
 
 // marshaledSize is that of the magic, the state, a partial block and a 64-bit length.
 func (f *function) marshaledSize() int { return len(f.magic) + f.state + f.block + 8 }
-
-func (k *Key) inner() []byte { return k.pads[:len(k.pads)/2] }
-
-func (k *Key) outer() []byte { return k.pads[len(k.pads)/2:] }
 
 // An Op is one HMAC to be computed.
 type Op struct {

@@ -7,9 +7,9 @@ package hmacs
 // md5x16 hashes n blocks of each lane.
 //
 //go:noescape
-func md5x16(state *[8][64]byte, data *[16]*byte, n int)
+func md5x16(state *byte, data *[16]*byte, n int)
 
 // md5x8 hashes n blocks of each lane.
 //
 //go:noescape
-func md5x8(state *[8][64]byte, data *[16]*byte, n int)
+func md5x8(state *byte, data *[16]*byte, n int)

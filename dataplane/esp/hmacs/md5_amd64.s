@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func md5x16(state *[8][64]byte, data *[16]*byte, n int)
+// func md5x16(state *byte, data *[16]*byte, n int)
 // Requires: AVX, AVX512F, AVX512VL
 TEXT ·md5x16(SB), NOSPLIT, $0-24
 	MOVQ state+0(FP), DI
@@ -741,7 +741,7 @@ DATA Tmd5x16<>+248(SB)/4, $0x2ad7d2bb
 DATA Tmd5x16<>+252(SB)/4, $0xeb86d391
 GLOBL Tmd5x16<>(SB), RODATA|NOPTR, $256
 
-// func md5x8(state *[8][64]byte, data *[16]*byte, n int)
+// func md5x8(state *byte, data *[16]*byte, n int)
 // Requires: AVX, AVX2
 TEXT ·md5x8(SB), $512-24
 	MOVQ state+0(FP), DI

@@ -2,10 +2,9 @@ package hmacs
 
 import (
 	"fmt"
+	"math"
 
-	"golang.org/x/sys/cpu"
-
-	level "meshrouter/internal/cpu"
+	"meshrouter/internal/cpu"
 )
 
 // A kernel is a compression function of the machine code.
@@ -29,11 +28,12 @@ const (
 type method struct {
 	wide  kernel // runs `lanes` lanes in one step
 	lanes int
-	from  int    // wide is used while there are so many lanes to fill
+	from  int    // wide is used while so many packets are there to fill lanes
 	pair  kernel // runs one or two lanes; where it is none, the standard library takes fewer than from
 }
 
-// From which number of lanes on the wide kernels are faster was measured on Zen 4 (BenchmarkSum).
+// From which number of packets on the wide kernels are faster was measured on Zen 4 (BenchmarkSum). The
+// tables are for machines without the SHA instructions, where the standard library is slower than here.
 var (
 	avx2Table = implementation{
 		MD5:    {md5AVX2, 8, 2, none},
@@ -51,14 +51,17 @@ var (
 	}
 )
 
+// never is a from that no batch reaches.
+const never = math.MaxInt
+
 // withSHANI gives an implementation the SHA instructions for what the wide kernels are not better at.
 func (im implementation) withSHANI() implementation {
 	im[SHA1].pair, im[SHA256].pair = sha1SHANI, sha256SHANI
-	switch im[SHA1].wide {
-	case sha1AVX512:
-		im[SHA1].from, im[SHA256].from = 6, 10
-	default:
-		im[SHA1].from, im[SHA256].from = 6, 9 // SHA-256: more than AVX2 has lanes
+	im[SHA1].from = 8
+	if im[SHA256].wide == sha256AVX512 {
+		im[SHA256].from = 15
+	} else {
+		im[SHA256].from = never
 	}
 	return im
 }
@@ -67,14 +70,14 @@ func (im implementation) withSHANI() implementation {
 func available() []*implementation {
 	list := []*implementation{{}}
 	for _, t := range []struct {
-		level level.Level
+		level cpu.Level
 		table implementation
-	}{{level.AVX2, avx2Table}, {level.AVX512, avx512Table}} {
-		if level.Max() < t.level {
+	}{{cpu.AVX2, avx2Table}, {cpu.AVX512, avx512Table}} {
+		if cpu.Max() < t.level {
 			break
 		}
 		list = append(list, &t.table)
-		if hasSHA() && cpu.X86.HasSSSE3 && cpu.X86.HasSSE41 {
+		if hasSHA() {
 			faster := t.table.withSHANI()
 			list = append(list, &faster)
 		}

@@ -11,7 +11,7 @@ func everyImplementation() (list []*implementation) {
 		for h := range im {
 			wide[h].from = 1
 			if im[h].pair != none {
-				pair[h].from = 1 << 20
+				pair[h].from = never
 			}
 		}
 		if im[SHA1].wide != none {
@@ -26,5 +26,8 @@ func everyImplementation() (list []*implementation) {
 
 // describe names a method for a benchmark.
 func describe(m method) string {
+	if m.from == never {
+		return m.pair.isa()
+	}
 	return fmt.Sprintf("%s-%s-from-%d", m.wide.isa(), m.pair.isa(), m.from)
 }

@@ -5,15 +5,17 @@ import (
 	"encoding/binary"
 	"hash"
 	"sync"
+	"unsafe"
 )
 
 // A resumer is a hash of the standard library with the room that it needs outside the stack: what goes
 // through an interface would be allocated.
 type resumer struct {
-	hash      hash.Hash
-	resume    encoding.BinaryUnmarshaler // hash
-	marshaled []byte                     // magic, state, no partial block, length of one block
-	sum       [maxState]byte
+	hash        hash.Hash
+	unmarshaler encoding.BinaryUnmarshaler // hash
+	words       int                        // of the state
+	marshaled   []byte                     // magic, state, no partial block, length of one block
+	sum         [maxState]byte
 }
 
 // resumerTable holds idle resumers by hash. One is taken for a call, not for a packet.
@@ -27,8 +29,8 @@ var resumerTable = [hashes]sync.Pool{
 
 func newResumer(h Hash) *resumer {
 	f := &functionTable[h]
-	r := &resumer{hash: f.new(), marshaled: make([]byte, f.marshaledSize())}
-	r.resume = r.hash.(encoding.BinaryUnmarshaler)
+	r := &resumer{hash: f.new(), words: f.state / f.word(), marshaled: make([]byte, f.marshaledSize())}
+	r.unmarshaler = r.hash.(encoding.BinaryUnmarshaler)
 	copy(r.marshaled, f.magic)
 	binary.BigEndian.PutUint64(r.marshaled[len(r.marshaled)-8:], uint64(f.block)) //nolint:gosec // G115: 64 or 128
 	return r
@@ -39,21 +41,37 @@ func sumPortable(h Hash, ops []Op) {
 	r := resumerTable[h].Get().(*resumer)
 	for i := range ops {
 		if op := &ops[i]; op.Key.hash == h {
-			r.after(op.Key.inner())
-			r.hash.Write(op.Data)
-			inner := r.hash.Sum(r.sum[:0])
-			r.after(op.Key.outer())
-			r.hash.Write(inner)
-			copy(op.Out, r.hash.Sum(r.sum[:0]))
+			if op.Key.wide != nil {
+				sumResumed(r, op, op.Key.wide)
+			} else {
+				sumResumed(r, op, op.Key.narrow)
+			}
 		}
 	}
 	resumerTable[h].Put(r)
 }
 
-// after takes the hash to where it has hashed one block and is in the given state.
-func (r *resumer) after(state []byte) {
-	copy(r.marshaled[4:], state)
-	if err := r.resume.UnmarshalBinary(r.marshaled); err != nil {
+func sumResumed[W word](r *resumer, op *Op, key *pads[W]) {
+	resume(r, &key.inner)
+	r.hash.Write(op.Data)
+	inner := r.hash.Sum(r.sum[:0])
+	resume(r, &key.outer)
+	r.hash.Write(inner)
+	copy(op.Out, r.hash.Sum(r.sum[:0]))
+}
+
+// resume takes the hash to where it has hashed one block and is in the given state.
+func resume[W word](r *resumer, state *[8]W) {
+	at := r.marshaled[4:]
+	for _, w := range state[:r.words] {
+		if unsafe.Sizeof(w) == 8 {
+			binary.BigEndian.PutUint64(at, uint64(w))
+		} else {
+			binary.BigEndian.PutUint32(at, uint32(w))
+		}
+		at = at[unsafe.Sizeof(w):]
+	}
+	if err := r.unmarshaler.UnmarshalBinary(r.marshaled); err != nil {
 		panic(err) // NewKey has seen that the format is this one
 	}
 }

@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func sha1x16(state *[8][64]byte, data *[16]*byte, n int)
+// func sha1x16(state *byte, data *[16]*byte, n int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·sha1x16(SB), NOSPLIT, $0-24
 	MOVQ state+0(FP), DI
@@ -1154,7 +1154,7 @@ DATA Ksha1x16<>+8(SB)/4, $0x8f1bbcdc
 DATA Ksha1x16<>+12(SB)/4, $0xca62c1d6
 GLOBL Ksha1x16<>(SB), RODATA|NOPTR, $16
 
-// func sha1x8(state *[8][64]byte, data *[16]*byte, n int)
+// func sha1x8(state *byte, data *[16]*byte, n int)
 // Requires: AVX, AVX2
 TEXT ·sha1x8(SB), $512-24
 	MOVQ state+0(FP), DI
@@ -2908,7 +2908,7 @@ DATA Ksha1x8<>+8(SB)/4, $0x8f1bbcdc
 DATA Ksha1x8<>+12(SB)/4, $0xca62c1d6
 GLOBL Ksha1x8<>(SB), RODATA|NOPTR, $16
 
-// func sha1x1NI(state *[8][64]byte, data *[16]*byte, n int)
+// func sha1x1NI(state *byte, data *[16]*byte, n int)
 // Requires: AVX, SHA
 TEXT ·sha1x1NI(SB), NOSPLIT, $64-24
 	MOVQ    state+0(FP), DI
@@ -3102,7 +3102,7 @@ DATA reversesha1x1NI<>+0(SB)/8, $0x08090a0b0c0d0e0f
 DATA reversesha1x1NI<>+8(SB)/8, $0x0001020304050607
 GLOBL reversesha1x1NI<>(SB), RODATA|NOPTR, $16
 
-// func sha1x2NI(state *[8][64]byte, data *[16]*byte, n int)
+// func sha1x2NI(state *byte, data *[16]*byte, n int)
 // Requires: AVX, SHA
 TEXT ·sha1x2NI(SB), NOSPLIT, $64-24
 	MOVQ    state+0(FP), DI

@@ -7,19 +7,19 @@ package hmacs
 // sha256x16 hashes n blocks of each lane.
 //
 //go:noescape
-func sha256x16(state *[8][64]byte, data *[16]*byte, n int)
+func sha256x16(state *byte, data *[16]*byte, n int)
 
 // sha256x8 hashes n blocks of each lane.
 //
 //go:noescape
-func sha256x8(state *[8][64]byte, data *[16]*byte, n int)
+func sha256x8(state *byte, data *[16]*byte, n int)
 
 // sha256x1NI hashes n blocks of the first lanes with the SHA instructions.
 //
 //go:noescape
-func sha256x1NI(state *[8][64]byte, data *[16]*byte, n int)
+func sha256x1NI(state *byte, data *[16]*byte, n int)
 
 // sha256x2NI hashes n blocks of the first lanes with the SHA instructions.
 //
 //go:noescape
-func sha256x2NI(state *[8][64]byte, data *[16]*byte, n int)
+func sha256x2NI(state *byte, data *[16]*byte, n int)

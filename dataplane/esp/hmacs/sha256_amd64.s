@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func sha256x16(state *[8][64]byte, data *[16]*byte, n int)
+// func sha256x16(state *byte, data *[16]*byte, n int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·sha256x16(SB), NOSPLIT, $0-24
 	MOVQ state+0(FP), DI
@@ -1233,7 +1233,7 @@ DATA Ksha256x16<>+248(SB)/4, $0xbef9a3f7
 DATA Ksha256x16<>+252(SB)/4, $0xc67178f2
 GLOBL Ksha256x16<>(SB), RODATA|NOPTR, $256
 
-// func sha256x8(state *[8][64]byte, data *[16]*byte, n int)
+// func sha256x8(state *byte, data *[16]*byte, n int)
 // Requires: AVX, AVX2
 TEXT ·sha256x8(SB), $512-24
 	MOVQ state+0(FP), DI
@@ -3166,7 +3166,7 @@ DATA Ksha256x8<>+248(SB)/4, $0xbef9a3f7
 DATA Ksha256x8<>+252(SB)/4, $0xc67178f2
 GLOBL Ksha256x8<>(SB), RODATA|NOPTR, $256
 
-// func sha256x1NI(state *[8][64]byte, data *[16]*byte, n int)
+// func sha256x1NI(state *byte, data *[16]*byte, n int)
 // Requires: AVX, SHA
 TEXT ·sha256x1NI(SB), NOSPLIT, $64-24
 	MOVQ    state+0(FP), DI
@@ -3426,7 +3426,7 @@ DATA Ksha256x1NI<>+248(SB)/4, $0xbef9a3f7
 DATA Ksha256x1NI<>+252(SB)/4, $0xc67178f2
 GLOBL Ksha256x1NI<>(SB), RODATA|NOPTR, $256
 
-// func sha256x2NI(state *[8][64]byte, data *[16]*byte, n int)
+// func sha256x2NI(state *byte, data *[16]*byte, n int)
 // Requires: AVX, SHA
 TEXT ·sha256x2NI(SB), NOSPLIT, $64-24
 	MOVQ    state+0(FP), DI

@@ -7,9 +7,9 @@ package hmacs
 // sha512x8 hashes n blocks of each lane.
 //
 //go:noescape
-func sha512x8(state *[8][64]byte, data *[16]*byte, n int)
+func sha512x8(state *byte, data *[16]*byte, n int)
 
 // sha512x4 hashes n blocks of each lane.
 //
 //go:noescape
-func sha512x4(state *[8][64]byte, data *[16]*byte, n int)
+func sha512x4(state *byte, data *[16]*byte, n int)

@@ -7,13 +7,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// sha1K is K of FIPS 180-4, 4.2.1, for 20 rounds each.
-var sha1K = []uint32{0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6}
+// sha1KTable is K of FIPS 180-4, 4.2.1, for 20 rounds each.
+var sha1KTable = []uint32{0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6}
 
 // sha1 writes the compression function of FIPS 180-4, 6.1.2.
 func sha1(v *vector, name string) {
 	v.begin(name, name+" hashes n blocks of each lane.", 5, true)
-	table := constants(v.Context, "K"+name, sha1K)
+	table := constants(v.Context, "K"+name, sha1KTable)
 	a, b, c, d, e := v.s(0), v.s(1), v.s(2), v.s(3), v.s(4)
 	k := v.s(5)
 	for t := range 80 {
@@ -85,10 +85,10 @@ func sha1NI(c *build.Context, name string, streams int) {
 		c.MOVQ(operand.Mem{Base: dataTable, Disp: 8 * i}, s.data)
 		c.VMOVD(stateWord(3, i, 4), s.abcd)
 		for place, word := range []int{2, 1, 0} {
-			c.VPINSRD(operand.Imm(uint64(place+1)), stateWord(word, i, 4), s.abcd, s.abcd)
+			c.VPINSRD(imm(place+1), stateWord(word, i, 4), s.abcd, s.abcd)
 		}
 		c.VPXOR(s.e[0], s.e[0], s.e[0])
-		c.VPINSRD(operand.Imm(3), stateWord(4, i, 4), s.e[0], s.e[0])
+		c.VPINSRD(imm(3), stateWord(4, i, 4), s.e[0], s.e[0])
 	}
 	c.Label("block")
 	for _, s := range all {
@@ -114,7 +114,7 @@ func sha1NI(c *build.Context, name string, streams int) {
 				c.SHA1NEXTE(w, e)
 			}
 			c.VMOVDQA(s.abcd, next)
-			c.SHA1RNDS4(operand.Imm(uint64(group/5)), e, s.abcd)
+			c.SHA1RNDS4(imm(group/5), e, s.abcd)
 		}
 	}
 	c.Comment("Add to the state")
@@ -126,9 +126,9 @@ func sha1NI(c *build.Context, name string, streams int) {
 	again(c, "block", 64)
 	for i, s := range all {
 		for place, word := range []int{3, 2, 1, 0} {
-			c.VPEXTRD(operand.Imm(uint64(place)), s.abcd, stateWord(word, i, 4))
+			c.VPEXTRD(imm(place), s.abcd, stateWord(word, i, 4))
 		}
-		c.VPEXTRD(operand.Imm(3), s.e[0], stateWord(4, i, 4))
+		c.VPEXTRD(imm(3), s.e[0], stateWord(4, i, 4))
 	}
 	c.RET()
 }

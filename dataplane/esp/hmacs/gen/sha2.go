@@ -12,7 +12,7 @@ import (
 // rotations are those of FIPS 180-4, 4.1.2 (SHA-256) and 4.1.3 (SHA-512); the last of a small sigma is a shift.
 type rotations struct{ bigSigma0, bigSigma1, sigma0, sigma1 [3]int }
 
-var sha2Rotations = map[int]rotations{
+var sha2RotationTable = map[int]rotations{
 	4: {[3]int{2, 13, 22}, [3]int{6, 11, 25}, [3]int{7, 18, 3}, [3]int{17, 19, 10}},
 	8: {[3]int{28, 34, 39}, [3]int{14, 18, 41}, [3]int{1, 8, 7}, [3]int{19, 61, 6}},
 }
@@ -53,15 +53,14 @@ func sha256K() []uint32 {
 // sha2 writes the compression function of SHA-256 (FIPS 180-4, 6.2.2) or SHA-512 (6.4.2), 16 rounds at a time.
 func sha2(v *vector, name string) {
 	v.begin(name, name+" hashes n blocks of each lane.", 8, true)
-	table, rounds := operand.Mem{}, 64
+	k, rounds := reg.R8, 64
 	if v.word == 4 {
-		table = constants(v.Context, "K"+name, sha256K())
+		v.LEAQ(constants(v.Context, "K"+name, sha256K()), k)
 	} else {
-		k := sha2K()
-		table, rounds = constants(v.Context, "K"+name, k[:]), 80
+		words := sha2K()
+		rounds = len(words)
+		v.LEAQ(constants(v.Context, "K"+name, words[:]), k)
 	}
-	k := reg.R8
-	v.LEAQ(table, k)
 	v.MOVL(operand.U32(rounds/16-1), reg.ECX)
 	v.Label("rounds")
 	for t := range 16 {
@@ -69,7 +68,7 @@ func sha2(v *vector, name string) {
 		v.sha2Round(k, t)
 		v.sha2Schedule(t)
 	}
-	v.ADDQ(operand.Imm(uint64(16*v.word)), k)
+	v.ADDQ(imm(16*v.word), k)
 	v.DECL(reg.ECX)
 	v.JNE(operand.LabelRef("rounds"))
 	for t := range 16 {
@@ -82,7 +81,7 @@ func sha2(v *vector, name string) {
 func (v *vector) sha2Round(k reg.GPPhysical, t int) {
 	r := func(i int) reg.VecPhysical { return v.s((i + 16 - t) % 8) } // a is s(0) in round 0, s(7) in round 1
 	a, b, c, d, e, f, g, h := r(0), r(1), r(2), r(3), r(4), r(5), r(6), r(7)
-	rot := sha2Rotations[v.word]
+	rot := sha2RotationTable[v.word]
 	v.add(v.w(t), h, h)
 	v.addConstant(operand.Mem{Base: k, Disp: v.word * t}, h)
 	v.ch(e, f, g, v.t(0))
@@ -97,7 +96,7 @@ func (v *vector) sha2Round(k reg.GPPhysical, t int) {
 }
 
 func (v *vector) sha2Schedule(t int) {
-	rot := sha2Rotations[v.word]
+	rot := sha2RotationTable[v.word]
 	w15, w2, w := v.t(0), v.t(1), v.t(2)
 	if v.avx512 {
 		w15, w2, w = v.w(t-15).(reg.VecPhysical), v.w(t-2).(reg.VecPhysical), v.w(t).(reg.VecPhysical)
@@ -155,8 +154,8 @@ func sha256NI(c *build.Context, name string, streams int) {
 				c.VMOVD(stateWord(cdgh[0], i, 4), s.cdgh)
 				continue
 			}
-			c.VPINSRD(operand.Imm(uint64(place)), stateWord(abef[place], i, 4), s.abef, s.abef)
-			c.VPINSRD(operand.Imm(uint64(place)), stateWord(cdgh[place], i, 4), s.cdgh, s.cdgh)
+			c.VPINSRD(imm(place), stateWord(abef[place], i, 4), s.abef, s.abef)
+			c.VPINSRD(imm(place), stateWord(cdgh[place], i, 4), s.cdgh, s.cdgh)
 		}
 	}
 	c.Label("block")
@@ -173,13 +172,13 @@ func sha256NI(c *build.Context, name string, streams int) {
 				c.VPSHUFB(swap, w, w)
 			} else {
 				c.SHA256MSG1(s.w[(group+1)%4], w)
-				c.VPALIGNR(operand.Imm(4), s.w[(group+2)%4], before, temp) // W(t-7)
+				c.VPALIGNR(imm(4), s.w[(group+2)%4], before, temp) // W(t-7)
 				c.VPADDD(temp, w, w)
 				c.SHA256MSG2(before, w)
 			}
 			c.VPADDD(table.Offset(16*group), w, wk)
 			c.SHA256RNDS2(wk, s.abef, s.cdgh)
-			c.VPSHUFD(operand.Imm(0x0e), wk, wk)
+			c.VPSHUFD(imm(0x0e), wk, wk)
 			c.SHA256RNDS2(wk, s.cdgh, s.abef)
 		}
 	}
@@ -191,8 +190,8 @@ func sha256NI(c *build.Context, name string, streams int) {
 	again(c, "block", 64)
 	for i, s := range all {
 		for place := range 4 {
-			c.VPEXTRD(operand.Imm(uint64(place)), s.abef, stateWord(abef[place], i, 4))
-			c.VPEXTRD(operand.Imm(uint64(place)), s.cdgh, stateWord(cdgh[place], i, 4))
+			c.VPEXTRD(imm(place), s.abef, stateWord(abef[place], i, 4))
+			c.VPEXTRD(imm(place), s.cdgh, stateWord(cdgh[place], i, 4))
 		}
 	}
 	c.RET()

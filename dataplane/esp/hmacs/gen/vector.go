@@ -22,11 +22,11 @@ func newVector(c *build.Context, avx512 bool, word int) *vector {
 }
 
 var (
-	zmm = [...]reg.VecPhysical{
+	zmmTable = [...]reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
 		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 	}
-	ymm = [...]reg.VecPhysical{
+	ymmTable = [...]reg.VecPhysical{
 		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
 	}
 )
@@ -43,23 +43,23 @@ func (v *vector) bytes() int {
 // words use t(7).
 func (v *vector) s(i int) reg.VecPhysical {
 	if v.avx512 {
-		return zmm[16+i]
+		return zmmTable[16+i]
 	}
-	return ymm[i]
+	return ymmTable[i]
 }
 
 func (v *vector) t(i int) reg.VecPhysical {
 	if v.avx512 {
-		return zmm[24+i]
+		return zmmTable[24+i]
 	}
-	return ymm[8+i]
+	return ymmTable[8+i]
 }
 
 // w is word i of the message schedule, mod 16.
 func (v *vector) w(i int) operand.Op {
 	i = (i + 16) % 16
 	if v.avx512 {
-		return zmm[i]
+		return zmmTable[i]
 	}
 	return v.frame.Offset(32 * i)
 }
@@ -113,9 +113,9 @@ func (v *vector) message(bigEndian bool) {
 				case part == 0:
 					v.VMOVDQU(from, to.AsX())
 				case v.avx512:
-					v.VINSERTI32X4(operand.Imm(uint64(part)), from, to, to)
+					v.VINSERTI32X4(imm(part), from, to, to)
 				default:
-					v.VINSERTI128(operand.Imm(uint64(part)), from, to, to)
+					v.VINSERTI128(imm(part), from, to, to)
 				}
 			}
 		}
@@ -150,7 +150,7 @@ func (v *vector) swap() operand.Mem {
 		table = v.StaticGlobal(name + map[bool]string{true: "x16", false: "x8"}[v.avx512])
 		v.DataAttributes(attr.RODATA | attr.NOPTR)
 		for i := range v.bytes() {
-			v.AppendDatum(operand.U8(i%16 ^ (v.word - 1)))
+			v.AppendDatum(operand.U8(i%16 ^ (v.word - 1))) //nolint:gosec // G115: below 16
 		}
 		v.tables[name] = table
 	}
@@ -201,7 +201,7 @@ func (v *vector) xor(a, b, to operand.Op) {
 
 // rotateLeft sets to = ROTL(x, n); to may be x.
 func (v *vector) rotateLeft(n int, x, to reg.VecPhysical) {
-	left, right := operand.Imm(uint64(n)), operand.Imm(uint64(8*v.word-n))
+	left, right := imm(n), imm(8*v.word-n)
 	switch {
 	case v.avx512 && v.word == 4:
 		v.VPROLD(left, x, to)
@@ -222,9 +222,9 @@ func (v *vector) rotateRight(n int, x, to reg.VecPhysical) { v.rotateLeft(8*v.wo
 
 func (v *vector) shiftRight(n int, x, to operand.Op) {
 	if v.word == 4 {
-		v.VPSRLD(operand.Imm(uint64(n)), x, to)
+		v.VPSRLD(imm(n), x, to)
 	} else {
-		v.VPSRLQ(operand.Imm(uint64(n)), x, to)
+		v.VPSRLQ(imm(n), x, to)
 	}
 }
 
