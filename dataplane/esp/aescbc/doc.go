@@ -14,3 +14,5 @@
 //
 // Read aescbc.go, then lanes_amd64.go, then gen/main.go, the program that writes the assembly.
 package aescbc
+
+//go:generate go run ./gen

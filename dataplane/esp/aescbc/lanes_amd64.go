@@ -9,8 +9,6 @@ import (
 	level "meshrouter/internal/cpu"
 )
 
-//go:generate go run ./gen
-
 // available lists the implementations that this machine has and the environment allows, the best last.
 func available() []implementation {
 	list := []implementation{portable}

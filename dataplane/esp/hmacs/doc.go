@@ -14,3 +14,5 @@
 //
 // Read hmacs.go, lanes_amd64.go, then gen, the program that writes the assembly with avo.
 package hmacs
+
+//go:generate go run ./gen

@@ -141,7 +141,7 @@ func TestEqualMessages(t *testing.T) {
 func TestRandomBatches(t *testing.T) {
 	each(t, func(t *testing.T, im *implementation) {
 		random := rand.New(rand.NewPCG(3, 3))
-		for round := range 200 {
+		for round := range 80 {
 			lengths := make([]int, random.IntN(70))
 			for i := range lengths {
 				lengths[i] = random.IntN(1 + random.IntN(2001))

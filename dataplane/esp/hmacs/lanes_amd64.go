@@ -8,8 +8,6 @@ import (
 	"unsafe"
 )
 
-//go:generate go run ./gen
-
 const (
 	maxLanes = 16
 	pairs    = 2 // lanes of a pair kernel

@@ -1,69 +1,43 @@
 package hmacs
 
 import (
+	"crypto/md5"  //nolint:gosec // G501: RFC 2403
+	"crypto/sha1" //nolint:gosec // G505: RFC 2404
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding"
 	"encoding/binary"
-	"hash"
-	"sync"
 	"unsafe"
 )
 
-// A resumer is a hash of the standard library with the room that it needs outside the stack: what goes
-// through an interface would be allocated.
-type resumer struct {
-	hash        hash.Hash
-	unmarshaler encoding.BinaryUnmarshaler // hash
-	words       int                        // of the state
-	marshaled   []byte                     // magic, state, no partial block, length of one block
-	sum         [maxState]byte
-}
-
-// resumerTable holds idle resumers by hash. One is taken for a call, not for a packet.
-var resumerTable = [hashes]sync.Pool{
-	MD5:    {New: func() any { return newResumer(MD5) }},
-	SHA1:   {New: func() any { return newResumer(SHA1) }},
-	SHA256: {New: func() any { return newResumer(SHA256) }},
-	SHA384: {New: func() any { return newResumer(SHA384) }},
-	SHA512: {New: func() any { return newResumer(SHA512) }},
-}
-
-func newResumer(h Hash) *resumer {
-	f := &functionTable[h]
-	r := &resumer{hash: f.new(), words: f.state / f.word(), marshaled: make([]byte, f.marshaledSize())}
-	r.unmarshaler = r.hash.(encoding.BinaryUnmarshaler)
-	copy(r.marshaled, f.magic)
-	binary.BigEndian.PutUint64(r.marshaled[len(r.marshaled)-8:], uint64(f.block)) //nolint:gosec // G115: 64 or 128
-	return r
-}
-
 // sumPortable computes the HMACs of one hash by the standard library.
 func sumPortable(h Hash, ops []Op) {
-	r := resumerTable[h].Get().(*resumer)
 	for i := range ops {
-		if op := &ops[i]; op.Key.hash == h {
-			if op.Key.wide != nil {
-				sumResumed(r, op, op.Key.wide)
-			} else {
-				sumResumed(r, op, op.Key.narrow)
-			}
+		switch op := &ops[i]; {
+		case op.Key.hash != h:
+		case op.Key.wide != nil:
+			sumResumed(op, op.Key.wide)
+		default:
+			sumResumed(op, op.Key.narrow)
 		}
 	}
-	resumerTable[h].Put(r)
 }
 
-func sumResumed[W word](r *resumer, op *Op, key *pads[W]) {
-	resume(r, &key.inner)
-	r.hash.Write(op.Data)
-	inner := r.hash.Sum(r.sum[:0])
-	resume(r, &key.outer)
-	r.hash.Write(inner)
-	copy(op.Out, r.hash.Sum(r.sum[:0]))
+func sumResumed[W word](op *Op, key *pads[W]) {
+	var inner, sum [maxState]byte
+	n := resume(op.Key.hash, &key.inner, op.Data, &inner)
+	n = resume(op.Key.hash, &key.outer, inner[:n], &sum)
+	copy(op.Out, sum[:n])
 }
 
-// resume takes the hash to where it has hashed one block and is in the given state.
-func resume[W word](r *resumer, state *[8]W) {
-	at := r.marshaled[4:]
-	for _, w := range state[:r.words] {
+// resume hashes data after the block that has left the hash in the given state, and returns the size of sum.
+func resume[W word](h Hash, state *[8]W, data []byte, sum *[maxState]byte) int {
+	f := &functionTable[h]
+	// The magic, the words, an empty partial block, the length so far: one block. NewKey has seen that this is
+	// the format.
+	var marshaled [4 + maxState + 128 + 8]byte
+	at := marshaled[copy(marshaled[:], f.magic):]
+	for _, w := range state[:f.state/f.word()] {
 		if unsafe.Sizeof(w) == 8 {
 			binary.BigEndian.PutUint64(at, uint64(w))
 		} else {
@@ -71,7 +45,62 @@ func resume[W word](r *resumer, state *[8]W) {
 		}
 		at = at[unsafe.Sizeof(w):]
 	}
-	if err := r.unmarshaler.UnmarshalBinary(r.marshaled); err != nil {
-		panic(err) // NewKey has seen that the format is this one
+	m := marshaled[:f.marshaledSize()]
+	binary.BigEndian.PutUint64(m[len(m)-8:], uint64(f.block)) //nolint:gosec // G115: 64 or 128
+	switch h {
+	case MD5:
+		return resumeMD5(m, data, sum)
+	case SHA1:
+		return resumeSHA1(m, data, sum)
+	case SHA256:
+		return resumeSHA256(m, data, sum)
+	case SHA384:
+		return resumeSHA384(m, data, sum)
+	default:
+		return resumeSHA512(m, data, sum)
+	}
+}
+
+// The functions differ in New alone: where it is called by name, the compiler knows the type behind the
+// interface and keeps the hash on the stack.
+
+func resumeMD5(marshaled, data []byte, sum *[maxState]byte) int {
+	h := md5.New() //nolint:gosec // G401: RFC 2403
+	must(h.(encoding.BinaryUnmarshaler).UnmarshalBinary(marshaled))
+	h.Write(data)
+	return len(h.Sum(sum[:0]))
+}
+
+func resumeSHA1(marshaled, data []byte, sum *[maxState]byte) int {
+	h := sha1.New() //nolint:gosec // G401: RFC 2404
+	must(h.(encoding.BinaryUnmarshaler).UnmarshalBinary(marshaled))
+	h.Write(data)
+	return len(h.Sum(sum[:0]))
+}
+
+func resumeSHA256(marshaled, data []byte, sum *[maxState]byte) int {
+	h := sha256.New()
+	must(h.(encoding.BinaryUnmarshaler).UnmarshalBinary(marshaled))
+	h.Write(data)
+	return len(h.Sum(sum[:0]))
+}
+
+func resumeSHA384(marshaled, data []byte, sum *[maxState]byte) int {
+	h := sha512.New384()
+	must(h.(encoding.BinaryUnmarshaler).UnmarshalBinary(marshaled))
+	h.Write(data)
+	return len(h.Sum(sum[:0]))
+}
+
+func resumeSHA512(marshaled, data []byte, sum *[maxState]byte) int {
+	h := sha512.New()
+	must(h.(encoding.BinaryUnmarshaler).UnmarshalBinary(marshaled))
+	h.Write(data)
+	return len(h.Sum(sum[:0]))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
 	}
 }
