@@ -14,7 +14,7 @@ const (
 	codelInterval = 100 * time.Millisecond
 	// codelLimit is how long no packet may wait. A flood that does not slow down when packets are
 	// lost fills the queue faster than the control law empties it.
-	codelLimit = 50 * time.Millisecond
+	codelLimit = 25 * time.Millisecond
 )
 
 // A codel decides which data packets of a queue are dropped (RFC 8289, 5). Times are Unix nanoseconds.

@@ -35,8 +35,8 @@ type Engine struct {
 	updating  sync.Mutex // held by the one who makes the next view
 	view      atomic.Pointer[view]
 	owners    []*owner
-	accepting sync.Mutex // of windows and counters of inbound SAs; held for moments only
-	readers   []meter    // by TUN queue
+	accepting lock    // of windows and counters of inbound SAs; held for moments only
+	readers   []meter // by TUN queue
 	receivers []meter
 	drops     drops
 	warned    atomic.Int64 // when sending last failed loudly, Unix nanoseconds

@@ -95,7 +95,7 @@ type realSite struct {
 }
 
 // newRealSites joins two namespaces by a veth pair and runs an engine in each, with a static SA pair.
-func newRealSites(t *testing.T, backend string, l link) (sites [2]*realSite) {
+func newRealSites(t *testing.T, backend string, offload bool, l link) (sites [2]*realSite) {
 	t.Helper()
 	a, b := &site{index: 1}, &site{index: 2}
 	l.mtu, _ = esp.MTU(1500, l.mode, l.udp, esp.TripleDESCBC, esp.HMACSHA1, false)
@@ -113,10 +113,16 @@ func newRealSites(t *testing.T, backend string, l link) (sites [2]*realSite) {
 			if err := errors.Join(up("lo", from.lan(1).String()+"/32"), up("wan", from.outer().String()+"/24")); err != nil {
 				return err
 			}
-			if sockets, err = underlay.Open(from.outer()); err != nil {
+			options, segments := underlay.Options{Timestamps: underlay.On}, tun.Auto
+			if !offload {
+				off := underlay.Off
+				options = underlay.Options{UDPSegment: off, UDPGRO: off, Timestamps: off, Steering: off, Protocol50: "raw"}
+				segments = tun.Off
+			}
+			if sockets, err = options.Open(from.outer()); err != nil {
 				return err
 			}
-			if s.device, err = tun.Open(tun.Config{Name: "mesh0", MTU: 1500, Backend: backend}); err != nil {
+			if s.device, err = tun.Open(tun.Config{Name: "mesh0", MTU: 1500, Backend: backend, Offload: segments}); err != nil {
 				return err
 			}
 			if err := up("mesh0"); err != nil {
@@ -181,16 +187,20 @@ func TestRealPing(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		backend string
+		offload bool
 		link    link
 	}{
-		{tun.WireGuard, link{mode: esp.Tunnel}},
-		{tun.WireGuard, link{mode: esp.Transport}},
-		{tun.WireGuard, link{mode: esp.Tunnel, udp: true}},
-		{tun.Water, link{mode: esp.Transport, udp: true}},
+		{tun.Native, true, link{mode: esp.Tunnel}},
+		{tun.Native, false, link{mode: esp.Tunnel}},
+		{tun.Native, true, link{mode: esp.Transport}},
+		{tun.Native, true, link{mode: esp.Tunnel, udp: true}},
+		{tun.Native, false, link{mode: esp.Transport, udp: true}},
+		{tun.Native, true, link{mode: esp.Transport, udp: true}},
+		{tun.Water, true, link{mode: esp.Transport, udp: true}},
 	} {
-		t.Run(fmt.Sprintf("%s,%v,udp=%v", tt.backend, tt.link.mode, tt.link.udp), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s,offload=%v,%v,udp=%v", tt.backend, tt.offload, tt.link.mode, tt.link.udp), func(t *testing.T) {
 			t.Parallel()
-			sites := newRealSites(t, tt.backend, tt.link)
+			sites := newRealSites(t, tt.backend, tt.offload, tt.link)
 			for i, s := range sites {
 				far := []string{"10.2.0.1", "10.1.0.1"}[i]
 				for _, args := range [][]string{
@@ -213,10 +223,19 @@ func TestRealPing(t *testing.T) {
 
 // TCP at the TUN device comes in segments of up to 64 KB, and leaves in such again.
 func TestRealTCP(t *testing.T) {
-	for _, backend := range []string{tun.WireGuard, tun.Water} {
-		t.Run(backend, func(t *testing.T) {
+	for _, tt := range []struct {
+		backend string
+		offload bool
+		udp     bool
+	}{
+		{tun.Native, true, true},
+		{tun.Native, true, false},
+		{tun.Native, false, true},
+		{tun.Water, true, false},
+	} {
+		t.Run(fmt.Sprintf("%s,offload=%v,udp=%v", tt.backend, tt.offload, tt.udp), func(t *testing.T) {
 			t.Parallel()
-			sites := newRealSites(t, backend, link{mode: esp.Tunnel, cipher: esp.AESGCM16})
+			sites := newRealSites(t, tt.backend, tt.offload, link{mode: esp.Tunnel, cipher: esp.AESGCM16, udp: tt.udp})
 			data := make([]byte, 4<<20)
 			if _, err := rand.Read(data); err != nil {
 				t.Fatal(err)

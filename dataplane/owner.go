@@ -22,6 +22,25 @@ const (
 	maxUrgent = 1024
 )
 
+// A lock is a mutex that counts how often it is taken, so that a test can hold it to once a batch.
+type lock struct {
+	sync.Mutex
+	taken uint64
+}
+
+func (l *lock) Lock() {
+	l.Mutex.Lock()
+	l.taken++
+}
+
+func (l *lock) TryLock() bool {
+	ok := l.Mutex.TryLock()
+	if ok {
+		l.taken++
+	}
+	return ok
+}
+
 // An owner numbers, seals and sends the packets of its tunnels. Whoever has packets does that in the
 // owner's name, under its lock, once for a batch. Our own packets do not wait for the lock: they are
 // left here if it is taken, and whoever has it sends them before it lets go.
@@ -31,7 +50,7 @@ type owner struct {
 	pace  pace
 	meter meter
 
-	mu      sync.Mutex
+	mu      lock
 	crypto  esp.Batch
 	jobs    []esp.Job
 	sealed  []esp.Sealed
