@@ -9,8 +9,9 @@ import (
 const (
 	// maxSegments is how many datagrams leave as one: what every kernel with UDP_SEGMENT takes.
 	maxSegments = 64
-	// maxDatagram is the largest UDP payload over IPv4, bytes.
-	maxDatagram = 65535 - 20 - 8
+	// maxRun is how many bytes leave as one. A frame of 65,536 bytes, Ethernet header included, is cut
+	// in software by Linux before any device sees it (GSO_LEGACY_MAX_SIZE); the rest is room for headers.
+	maxRun = 65536 - 256
 )
 
 // cut appends to ps the datagrams that the kernel has joined to one, each of size bytes but for a
@@ -37,7 +38,7 @@ func runOf(ps []esp.Sealed) int {
 	for n < len(ps) && n < maxSegments {
 		p := ps[n]
 		length := len(p.Bytes())
-		if length > size || total+length > maxDatagram || p.TOS() != tos || (p.SA() != sa && p.SA().Dst() != dst) {
+		if length > size || total+length > maxRun || p.TOS() != tos || (p.SA() != sa && p.SA().Dst() != dst) {
 			break
 		}
 		n++

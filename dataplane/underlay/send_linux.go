@@ -128,7 +128,7 @@ func (s *sender) reset() { s.from, s.to, s.first, s.pieces = 0, 0, 0, 0 }
 func (s *sender) piece(b []byte) {
 	if s.pieces > s.first && follows(s.last, b) {
 		iov := &s.iovs[s.pieces-1]
-		iov.SetLen(int(iov.Len) + len(b)) //nolint:gosec // G115: at most maxDatagram
+		iov.SetLen(int(iov.Len) + len(b)) //nolint:gosec // G115: at most maxRun
 	} else {
 		s.iovs[s.pieces].Base = unsafe.SliceData(b)
 		s.iovs[s.pieces].SetLen(len(b))
