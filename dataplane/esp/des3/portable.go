@@ -39,18 +39,3 @@ func rounds64(planes *[64]uint64, key *[256]uint64, first, step int) {
 		planes[i], planes[i+1] = planes[i+1]^mask, planes[i]^mask
 	}
 }
-
-// transpose64 makes the rows of a matrix of 64 by 64 bits its columns.
-func transpose64(b *[64]uint64) {
-	mask := uint64(1<<32 - 1)
-	for width := 32; width > 0; width /= 2 {
-		for i := 0; i < 64; i++ {
-			if i&width == 0 {
-				t := (b[i]>>width ^ b[i+width]) & mask
-				b[i+width] ^= t
-				b[i] ^= t << width
-			}
-		}
-		mask ^= mask << (width / 2)
-	}
-}

@@ -4,14 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
-	"math/bits"
 	"strconv"
 	"strings"
 )
 
-// fips are the S-boxes of FIPS 46-3, appendix 1: four rows of sixteen.
-var fips = [8][64]uint8{
+// sboxTable has the S-boxes of FIPS 46-3, appendix 1: four rows of sixteen.
+var sboxTable = [8][64]uint8{
 	{
 		14, 4, 13, 1, 2, 15, 11, 8, 3, 10, 6, 12, 5, 9, 0, 7, 0, 15, 7, 4, 14, 2, 13, 1, 10, 6, 12, 11, 9, 5, 3, 8,
 		4, 1, 14, 8, 13, 6, 2, 11, 15, 12, 9, 7, 3, 10, 5, 0, 15, 12, 8, 2, 4, 9, 1, 7, 5, 11, 3, 14, 10, 0, 6, 13,
@@ -47,13 +45,13 @@ var fips = [8][64]uint8{
 }
 
 // lookup is what S-box s answers to the six bits x, of which the first in the counting of FIPS 46-3 is the highest.
-func lookup(s int, x uint) uint8 { return fips[s][x>>5<<5|x&1<<4|x>>1&15] }
+func lookup(s int, x uint) uint8 { return sboxTable[s][x>>5<<5|x&1<<4|x>>1&15] }
 
 // truth is a Boolean function of the six inputs of an S-box: bit x is its value at x.
 type truth = uint64
 
-// inputs are the functions that are an input themselves, the first bit of FIPS 46-3 first.
-var inputs = [6]truth{
+// inputTable has the functions that are an input themselves, the first bit of FIPS 46-3 first.
+var inputTable = [6]truth{
 	0xffffffff00000000, 0xffff0000ffff0000, 0xff00ff00ff00ff00, 0xf0f0f0f0f0f0f0f0, 0xcccccccccccccccc, 0xaaaaaaaaaaaaaaaa,
 }
 
@@ -101,7 +99,7 @@ type circuit struct {
 
 // values computes each signal as a function of the six inputs.
 func (c *circuit) values() []truth {
-	v := append([]truth(nil), inputs[:]...)
+	v := append([]truth(nil), inputTable[:]...)
 	for _, g := range c.gates {
 		v = append(v, g.op.apply(v[g.a], v[g.b]))
 	}
@@ -140,7 +138,7 @@ func (c *circuit) check(s int, zero uint) error {
 		for o, i := range c.out {
 			got := v[i]>>(x^zero)&1 == 1
 			if got != c.inverse[o] != (want[o]>>x&1 == 1) {
-				return fmt.Errorf("S%d: output %d is wrong at input %#x", s+1, o+1, x)
+				return fmt.Errorf("output %d of S%d is wrong at input %#x", o+1, s+1, x)
 			}
 		}
 	}
@@ -167,7 +165,7 @@ func parse(text []byte) (all [8]circuit, err error) {
 		if s < 0 {
 			return all, bad
 		}
-		c := &all[s]
+		c := &all[s] //nolint:gosec // G602: s is 0 to 7
 		number := func(text string) int {
 			n, e := strconv.Atoi(text)
 			if e != nil || n < 0 || n >= 6+len(c.gates) {
@@ -204,7 +202,7 @@ func parse(text []byte) (all [8]circuit, err error) {
 }
 
 // write writes circuits that are normalized for zero.
-func write(w io.Writer, all [8]circuit) {
+func write(w *bytes.Buffer, all [8]circuit) {
 	total := 0
 	for s := range all {
 		total += len(all[s].gates)
@@ -222,9 +220,15 @@ func write(w io.Writer, all [8]circuit) {
 }
 
 // polarity chooses which bits of a half block are kept complemented (bit i, counted from 0, is bit i+1 of
-// FIPS 46-3), so that as few outputs as possible have to be complemented: each S-box should answer zeros to what it
-// then takes for zeros. The expansion E gives the last two inputs of an S-box to the next one too.
-func polarity() (half uint32, zeros [8]uint) {
+// FIPS 46-3): zeros are the inputs that the S-boxes then take for zeros, cost is to be small for all of them together.
+// The expansion E gives the last two inputs of an S-box to the next one too.
+func polarity(cost func(s int, zero uint) int) (half uint32, zeros [8]uint) {
+	var costs [8][64]int
+	for s := range costs {
+		for x := range costs[s] {
+			costs[s][x] = cost(s, uint(x))
+		}
+	}
 	best := 1 << 30
 	for first := range uint(4) {
 		type path struct {
@@ -241,7 +245,7 @@ func polarity() (half uint32, zeros [8]uint) {
 				}
 				for low := range uint(16) {
 					x := shared<<4 | low
-					q := path{p.cost + bits.OnesCount8(lookup(s, x)), p.zeros}
+					q := path{p.cost + costs[s][x], p.zeros}
 					q.zeros[s] = x
 					if old, ok := next[low&3]; !ok || q.cost < old.cost {
 						next[low&3] = q

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"go/format"
-	"io"
 	"log"
 	"os"
 )
@@ -17,18 +16,23 @@ var sboxes []byte
 
 func main() {
 	log.SetFlags(0)
+	limit := flag.Duration("search", 0, "look for smaller circuits for so long, starting from those in sboxes.txt")
+	seed := flag.Uint64("seed", 1, "of the search")
 	flag.Parse()
 	all, err := parse(sboxes)
 	if err != nil {
 		log.Fatal("sboxes.txt: ", err)
 	}
-	output("avx2_amd64.s", func(w io.Writer) { avx2(w, all) })
-	output("portable_round.go", func(w io.Writer) { portable(w, all) })
+	if *limit > 0 {
+		search(all, "genbitslice/sboxes.txt", *limit, *seed)
+	}
+	output("avx2_amd64.s", func(w *bytes.Buffer) { avx2(w, all) })
+	output("portable_round.go", func(w *bytes.Buffer) { portable(w, all) })
 	output("scalar_round.go", scalar)
 }
 
 // output writes a file, which is Go where its name says so.
-func output(name string, write func(io.Writer)) {
+func output(name string, write func(*bytes.Buffer)) {
 	var b bytes.Buffer
 	write(&b)
 	text := b.Bytes()
@@ -38,7 +42,7 @@ func output(name string, write func(io.Writer)) {
 			log.Fatal(name, ": ", err)
 		}
 	}
-	if err := os.WriteFile(name, text, 0o644); err != nil {
+	if err := os.WriteFile(name, text, 0o644); err != nil { //nolint:gosec // G306: a source file
 		log.Fatal(err)
 	}
 	fmt.Println(name)

@@ -33,18 +33,15 @@ func ordered(c circuit, registers int) []int {
 	best, bestCost := []int(nil), 1<<30
 	for range 20 {
 		order := depthFirst(c, r)
-		cost := memoryCost(allocate(c, order, registers))
+		cost := orderCost(c, order, registers)
 		for range 1000 {
 			next := moved(c, order, r)
-			if n := memoryCost(allocate(c, next, registers)); n <= cost {
+			if n := orderCost(c, next, registers); n <= cost {
 				order, cost = next, n
 			}
 		}
 		if cost < bestCost {
 			best, bestCost = order, cost
-		}
-		if bestCost == 0 {
-			break
 		}
 	}
 	return best
@@ -96,17 +93,37 @@ func moved(c circuit, order []int, r *rand.Rand) []int {
 	return next
 }
 
-func memoryCost(steps []step) (n int) {
-	for _, s := range steps {
-		n += 4 * len(s.spill)
+// orderCost is what an order costs in cycles, roughly: what is kept in memory, and waiting where a processor that
+// starts four gates a cycle, in order, would wait for operands. Real ones look ahead, but not far enough for order not
+// to matter.
+func orderCost(c circuit, order []int, registers int) (cost int) {
+	for _, s := range allocate(c, order, registers) {
+		cost += 2 * len(s.spill)
 		if s.load != nil {
-			n += 4
+			cost++
 		}
 		if s.a.slot || s.b.slot {
-			n++
+			cost++
 		}
 	}
-	return n
+	const width, loading = 4, 2
+	var ready [128]int // when a signal is
+	cycle, started := 0, 0
+	for _, i := range order {
+		start, latency := cycle, loading
+		if i >= 6 {
+			g := c.gates[i-6]
+			start, latency = max(start, ready[g.a], ready[g.b]), 1
+		}
+		if start > cycle {
+			cycle, started = start, 0
+		} else if started == width {
+			cycle, started = cycle+1, 0
+		}
+		started++
+		ready[i] = cycle + latency
+	}
+	return cost + cycle
 }
 
 // allocate gives each signal a register; where there are too few, the signal that is needed last is kept in memory

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 )
 
 // A wiring is where the scalar block keeps the inputs of the S-boxes: S-box s has byte s, and its input i would be
@@ -72,7 +72,7 @@ func source(d, i int) (s, o int) {
 }
 
 // scalar writes the round function of the scalar block.
-func scalar(w io.Writer) {
+func scalar(w *bytes.Buffer) {
 	wires := wire()
 	var swap uint64
 	for s := range 8 {
