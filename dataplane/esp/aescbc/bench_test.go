@@ -27,7 +27,7 @@ func BenchmarkDecrypt(b *testing.B) {
 func benchmark(b *testing.B, ours func(implementation, []Op), theirs func(cipher.Block, *Op)) {
 	for _, im := range available() {
 		for _, bits := range []int{128, 256} {
-			for _, size := range []int{64, 256, 1408} {
+			for _, size := range []int{64, 256, 1408, mixed} {
 				for _, n := range []int{1, 2, 4, 8, 16, 64, 128} {
 					for _, keys := range []int{1, n} {
 						if keys == 1 && n > 1 && bits == 256 {
@@ -46,10 +46,25 @@ func benchmark(b *testing.B, ours func(implementation, []Op), theirs func(cipher
 	}
 }
 
+// mixed stands for sizes spread from 64 to 1408 bytes within a batch.
+const mixed = 0
+
+func sizes(size, n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		if all[i] = size; size == mixed {
+			all[i] = 64 + i*448%1345/BlockSize*BlockSize
+		}
+	}
+	return all
+}
+
 func pair(b *testing.B, im implementation, bits, size, n, keys int, ours func(implementation, []Op), theirs func(cipher.Block, *Op)) {
 	random := rand.New(rand.NewPCG(6, 6))
 	ops, blocks := make([]Op, n), make([]cipher.Block, n)
-	for i := range ops {
+	total := 0
+	for i, size := range sizes(size, n) {
+		total += size
 		if i >= keys {
 			ops[i].Key, blocks[i] = ops[0].Key, blocks[0]
 		} else {
@@ -78,6 +93,6 @@ func pair(b *testing.B, im implementation, bits, size, n, keys int, ours func(im
 		}
 		them = min(them, time.Since(start))
 	}
-	b.ReportMetric(16*float64(n*size)/us.Seconds()/1e6, "MB/s")
+	b.ReportMetric(16*float64(total)/us.Seconds()/1e6, "MB/s")
 	b.ReportMetric(16*them.Seconds()/us.Seconds(), "ratio")
 }

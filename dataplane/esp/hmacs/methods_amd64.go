@@ -46,8 +46,8 @@ var (
 		MD5:    {md5AVX512, 16, 2, none},
 		SHA1:   {sha1AVX512, 16, 3, none},
 		SHA256: {sha256AVX512, 16, 3, none},
-		SHA384: {sha512AVX512, 8, 2, none},
-		SHA512: {sha512AVX512, 8, 2, none},
+		SHA384: {sha512AVX512, 8, 3, none},
+		SHA512: {sha512AVX512, 8, 3, none},
 	}
 )
 
