@@ -163,7 +163,7 @@ func encryptLanes(im implementation, ops []Op, rounds int) {
 		if active <= 8 {
 			width = 4 + (active-1)/4*4
 		}
-		steps := len(packet[0].Data) - at[0]
+		n := len(packet[0].Data) - at[0]
 		for lane := range width {
 			if lane >= active { // copies lane 0
 				packet[lane], at[lane], l.chain[lane] = packet[0], at[0], l.chain[0]
@@ -174,11 +174,11 @@ func encryptLanes(im implementation, ops []Op, rounds int) {
 				l.setKey(lane, &op.Key.expanded)
 			}
 			l.data[lane] = &op.Data[at[lane]]
-			steps = min(steps, len(op.Data)-at[lane])
+			n = min(n, len(op.Data)-at[lane])
 		}
-		l.run(im, width, rounds, steps)
+		l.run(im, width, rounds, n)
 		for lane := active - 1; lane >= 0; lane-- {
-			if at[lane] += steps; at[lane] == len(packet[lane].Data) { // the last lane moves here
+			if at[lane] += n; at[lane] == len(packet[lane].Data) { // the last lane moves here
 				active--
 				packet[lane], at[lane], l.chain[lane] = packet[active], at[active], l.chain[active]
 			}
