@@ -33,6 +33,10 @@ var ways = []way{
 	{"udp-segment-gro", true, Options{}, false},
 	{"udp-segment-gro-unsteered", true, Options{Steering: Off}, false},
 	{"udp-segment-gro-stamped", true, Options{Timestamps: On}, false},
+	{"udp-segment-gro-beside-xdp", true, Options{Protocol50: "xdp"}, false},
+	{"udp-segment-gro-beside-ring", true, Options{Protocol50: "ring"}, false},
+	{"xdp", false, Options{Protocol50: "xdp"}, false},
+	{"ring", false, Options{Protocol50: "ring"}, false},
 	{"raw-unsteered", false, Options{Protocol50: "raw", Steering: Off}, false},
 	{"raw", false, Options{Protocol50: "raw"}, false},
 	{"raw-stamped", false, Options{Protocol50: "raw", Timestamps: On}, false},
@@ -202,6 +206,7 @@ func (r *run) report(b *testing.B, name string) {
 	b.ReportMetric(median(r.kpps), name+"-kpps")
 	b.ReportMetric(median(r.ns), name+"-ns")
 	in, out := r.b.Counters(), r.a.Counters()
-	b.Logf("%-24s %8.0f kpps %7.0f ns a packet, %5.1f packets a message sent, %5.1f received", name, median(r.kpps), median(r.ns),
+	b.Logf("%v", r.a.Offloads())
+	b.Logf("%-28s %8.0f kpps %7.0f ns a packet, %5.1f packets a message sent, %5.1f received", name, median(r.kpps), median(r.ns),
 		float64(out.Sent)/float64(max(1, out.SentMessages)), float64(in.Received)/float64(max(1, in.ReceivedMessages)))
 }

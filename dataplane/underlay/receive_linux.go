@@ -32,8 +32,6 @@ type receiver struct {
 	packets []Packet // of the latest call
 
 	messages, received atomic.Uint64
-
-	left []Packet // what Receive has not yet handed out
 }
 
 // controlSize holds UDP_GRO and SCM_TIMESTAMPNS, with room for any system's sizes.

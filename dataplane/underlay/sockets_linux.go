@@ -22,13 +22,22 @@ type Sockets struct {
 	segments *segmentation // nil: packets leave one by one
 	offloads []Offload
 
-	// receivers are first those of control packets, then those where data arrives: natCount from
-	// natFirst on, by SPI, and raw.
-	receivers               []*receiver
-	natFirst, natCount, raw int
+	bypass *bypass // nil: protocol 50 has the raw sockets only
+
+	// receivers are first those of control packets, then those of data: natCount from natFirst on by
+	// SPI, rawCount from rawFirst on for protocol 50.
+	receivers          []source
+	natFirst, natCount int
+	rawFirst, rawCount int
+	left               [][]Packet // by receiver: what Receive has not yet handed out
 
 	// Where packets leave. Without steering, control packets share the lane of data.
 	ike, natControl, natData, rawControl, rawData *lane
+}
+
+// A source is where packets arrive.
+type source interface {
+	receive() ([]Packet, error)
 }
 
 // Open opens the sockets with all offloads that help.
@@ -47,6 +56,7 @@ func (o Options) Open(local netip.Addr) (*Sockets, error) {
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.left = make([][]Packet, len(s.receivers))
 	return s, nil
 }
 
@@ -86,7 +96,12 @@ func (s *Sockets) open(o Options) (err error) {
 	if s.use("udp-segment", o.UDPSegment, func() error { return nat[0].set(unix.SOL_UDP, unix.UDP_SEGMENT, 0) }) {
 		s.segments = &segmentation{log: o.Logger}
 	}
-	s.stamp(o.Timestamps)
+	s.use("timestamps", o.Timestamps, func() error {
+		if o.Timestamps == Auto {
+			return errors.New("off unless switched on: the kernel would stamp all packets of the host")
+		}
+		return setEach(s.sockets, anyPort, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+	})
 
 	s.ike = newLane(1, nil, ike)
 	s.natData, s.rawData = newLane(workers(), s.segments, nat...), newLane(workers(), nil, raw)
@@ -101,8 +116,28 @@ func (s *Sockets) open(o Options) (err error) {
 	for _, n := range nat {
 		s.receive(n, messages)
 	}
-	s.raw = len(s.receivers)
+	return s.openRaw(o, raw)
+}
+
+// openRaw makes the receivers and the lane of protocol 50 data.
+func (s *Sockets) openRaw(o Options, raw *socket) (err error) {
+	if s.bypass, err = newBypass(s.local, o); err != nil {
+		return err
+	}
+	s.rawFirst, s.rawCount = len(s.receivers), 1
 	s.receive(raw, rawMessages)
+	if s.bypass == nil {
+		return nil
+	}
+	for _, l := range s.rawData.all {
+		l.bypass = s.bypass
+	}
+	for i := range s.bypass.slots {
+		s.receivers = append(s.receivers, &bypassReceiver{bypass: s.bypass, i: i})
+	}
+	if runtime.GOMAXPROCS(0) > 2 { // else one lock is better than smaller batches
+		s.rawCount += s.bypass.slots
+	}
 	return nil
 }
 
@@ -131,15 +166,6 @@ func (s *Sockets) use(name string, want Switch, on func() error) bool {
 	}
 	s.offloads = append(s.offloads, o)
 	return o.On
-}
-
-// stamp lets the kernel say when packets have arrived. It stamps every packet of the host then, so that
-// this is done only when it is asked for.
-func (s *Sockets) stamp(want Switch) {
-	if want == Auto {
-		want = Off
-	}
-	s.use("timestamps", want, func() error { return setEach(s.sockets, anyPort, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS) })
 }
 
 func (s *Sockets) receive(sock *socket, messages int) {
@@ -177,13 +203,14 @@ func (s *Sockets) Receivers() int { return len(s.receivers) }
 // Local is the site's outer address.
 func (s *Sockets) Local() netip.Addr { return s.local }
 
-// Home is the receiver where data of the SA with that SPI arrives. Others may get packets of it too:
-// those of class CS6, and those that the kernel has joined with packets of another SA.
+// Home is the receiver that an inbound SA belongs to, so that its window is used under one lock. Its
+// packets may come by others too: those of class CS6, those that the kernel has joined with packets of
+// another SA, and by protocol 50 whatever the interface and fragments make of it.
 func (s *Sockets) Home(spi uint32, udp bool) int {
 	if udp {
 		return s.natFirst + int(spi%uint32(s.natCount)) //nolint:gosec // G115: at most maxReceivers
 	}
-	return s.raw
+	return s.rawFirst + int(spi%uint32(s.rawCount)) //nolint:gosec // G115: at most maxQueues and one
 }
 
 // Offloads says what of the Options is in use.
@@ -194,15 +221,13 @@ func (s *Sockets) Offloads() []Offload {
 			out[i].Reason = fmt.Sprintf("not to %d peers, where the system has refused it", n)
 		}
 	}
-	return out
+	return append(out, s.bypass.offload())
 }
 
 // Counters are what the sockets have done.
 type Counters struct {
 	// Packets, and the datagrams that the kernel got or gave them in.
 	Sent, SentMessages, Received, ReceivedMessages uint64
-	// Overflows are packets that found the receive buffer of data full, or that of control packets.
-	DataOverflows, ControlOverflows uint64
 	// SegmentRefusals are datagrams that the system would not cut, so that their packets left one by one.
 	SegmentRefusals uint64
 }
@@ -210,12 +235,13 @@ type Counters struct {
 // Counters reads the counters. Each is exact, but they are not read at one moment.
 func (s *Sockets) Counters() (c Counters) {
 	for _, r := range s.receivers {
-		c.Received += r.received.Load()
-		c.ReceivedMessages += r.messages.Load()
-		if r.socket.tos == tosControl {
-			c.ControlOverflows += r.socket.dropped()
-		} else {
-			c.DataOverflows += r.socket.dropped()
+		switch r := r.(type) {
+		case *receiver:
+			c.Received += r.received.Load()
+			c.ReceivedMessages += r.messages.Load()
+		case *bypassReceiver:
+			c.Received += r.received.Load()
+			c.ReceivedMessages += r.received.Load()
 		}
 	}
 	for _, l := range s.lanes() {
@@ -230,6 +256,23 @@ func (s *Sockets) Counters() (c Counters) {
 	return c
 }
 
+// Drops calls f for each reason why packets were lost on arrival, with their number so far.
+func (s *Sockets) Drops(f func(reason string, n uint64)) {
+	var data, control uint64
+	for _, sock := range s.sockets {
+		if sock.tos == tosControl {
+			control += sock.dropped()
+		} else {
+			data += sock.dropped()
+		}
+	}
+	f("socket_full", data)
+	f("control_socket_full", control)
+	if s.bypass != nil {
+		s.bypass.drops(f)
+	}
+}
+
 // lanes are all lanes, each once.
 func (s *Sockets) lanes() []*lane {
 	all := []*lane{s.ike, s.natData, s.rawData}
@@ -242,6 +285,9 @@ func (s *Sockets) lanes() []*lane {
 // Close closes all sockets; ReceiveBatch then returns os.ErrClosed.
 func (s *Sockets) Close() error {
 	var errs []error
+	if s.bypass != nil {
+		errs = append(errs, s.bypass.close())
+	}
 	for _, sock := range s.sockets {
 		errs = append(errs, sock.file.Close())
 	}
@@ -258,19 +304,19 @@ func (s *Sockets) ReceiveBatch(i int) ([]Packet, error) { return s.receivers[i].
 
 // Receive is ReceiveBatch for those who bring buffers: it copies.
 func (s *Sockets) Receive(i int, ps []Packet) (n int, err error) {
-	r := s.receivers[i]
-	if len(r.left) == 0 {
-		if r.left, err = r.receive(); err != nil {
+	left := s.left[i]
+	if len(left) == 0 {
+		if left, err = s.ReceiveBatch(i); err != nil {
 			return 0, err
 		}
 	}
-	n = min(len(ps), len(r.left))
-	for j, p := range r.left[:n] {
+	n = min(len(ps), len(left))
+	for j, p := range left[:n] {
 		p.Buf = ps[j].Buf
 		p.Payload = p.Buf[HeadRoom : HeadRoom+copy(p.Buf[HeadRoom:], p.Payload)]
 		ps[j] = p
 	}
-	r.left = r.left[n:]
+	s.left[i] = left[n:]
 	return n, nil
 }
 

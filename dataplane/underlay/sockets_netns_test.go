@@ -153,7 +153,7 @@ func TestSocketsSetTOS(t *testing.T) {
 			out = append(out, sealedTOS(t, ends[0], ends[1], "payload", tos)...)
 		}
 		for i := range want {
-			if err := b.receivers[i].socket.set(unix.IPPROTO_IP, unix.IP_RECVTOS, 1); err != nil {
+			if err := b.receivers[i].(*receiver).socket.set(unix.IPPROTO_IP, unix.IP_RECVTOS, 1); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -165,7 +165,7 @@ func TestSocketsSetTOS(t *testing.T) {
 		for i, tos := range want {
 			var got []uint8
 			for range tos {
-				got = append(got, receiveTOS(t, b.receivers[i].socket.conn))
+				got = append(got, receiveTOS(t, b.receivers[i].(*receiver).socket.conn))
 			}
 			if !bytes.Equal(got, tos) {
 				t.Errorf("%v, receiver %d: TOS % x, want % x", ends[1], i, got, tos)
