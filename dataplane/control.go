@@ -42,6 +42,9 @@ func (e *Engine) Inject(id fib.TunnelID, packet []byte) error {
 	return nil
 }
 
+// ProbeID is the identifier of the echo requests that probe a path: the answers go to Handlers.Control.
+const ProbeID = 0x6d72
+
 // Probe sends an IPv4 packet of ours into a tunnel, whatever the tunnel's MTU, in an outer packet with
 // DF: whether it arrives tells what the path lets through (RFC 8899). The error may be that of
 // Underlay.SendProbe: the interface already is smaller. The probe is of the class of its TOS.

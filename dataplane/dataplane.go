@@ -66,7 +66,8 @@ type Datagram = underlay.Datagram
 // a lock held, must not block, and must copy what they keep. Any may be nil.
 type Handlers struct {
 	// Control gets each IPv4 packet from a tunnel that is OSPF (protocol 89, put together if it came
-	// in fragments) or a returned GRE keepalive (protocol 47 between the tunnel's endpoints).
+	// in fragments), a returned GRE keepalive (protocol 47 between the tunnel's endpoints), or the answer
+	// to a probe (an ICMP echo reply with ProbeID to our address, or the first fragment of one).
 	Control func(t fib.TunnelID, packet []byte)
 	// IKE gets each ISAKMP message.
 	IKE func(d Datagram)

@@ -347,7 +347,7 @@ func (w *worker) fromGRE(t *tunnel, b []byte, tos uint8, delivery func() []byte)
 
 // payload routes the packet that came through the tunnel.
 func (w *worker) payload(t *tunnel, pkt []byte, deliveryTOS uint8) {
-	h, _, err := ipv4.Parse(pkt)
+	h, payload, err := ipv4.Parse(pkt)
 	if err != nil || !h.ChecksumOK() {
 		w.drop(dropPayload)
 		return
@@ -372,6 +372,11 @@ func (w *worker) payload(t *tunnel, pkt []byte, deliveryTOS uint8) {
 			w.ospf(t, pkt, h)
 			return
 		}
+	case ipv4.ProtocolICMP:
+		if h.Dst() == t.Address && h.FragOffset() == 0 && isProbeAnswer(payload) {
+			w.control = append(w.control, controlPacket{t.ID, pkt})
+			return
+		}
 	}
 	switch d := w.destination(h); {
 	case d.ours:
@@ -381,6 +386,11 @@ func (w *worker) payload(t *tunnel, pkt []byte, deliveryTOS uint8) {
 	default:
 		w.route(t, pkt, h, d)
 	}
+}
+
+// isProbeAnswer reports whether an ICMP message is an echo reply with ProbeID.
+func isProbeAnswer(icmp []byte) bool {
+	return len(icmp) >= 8 && icmp[0] == 0 && binary.BigEndian.Uint16(icmp[4:]) == ProbeID
 }
 
 // isOSPFGroup reports whether dst is AllSPFRouters or AllDRouters (RFC 2328, A.1).

@@ -11,8 +11,8 @@ const (
 	probeStep    = 8                // the search ends when it knows the size that well
 )
 
-// MinMTU is the smallest tunnel that a search settles for: what every IPv4 host must be able to receive,
-// without the largest overhead of a tunnel (RFC 791, 3.2).
+// MinMTU is the smallest size that is tried: what is left of the 576 bytes that every IPv4 host must be
+// able to receive (RFC 791, 3.1), without what a tunnel adds.
 const MinMTU = 480
 
 // A phase is a state of RFC 8899, 5.2.
@@ -51,8 +51,8 @@ func (p *PathMTU) SetMax(size int) {
 // MTU is the size in use.
 func (p *PathMTU) MTU() int { return p.mtu }
 
-// Searching reports whether the size in use may still change soon.
-func (p *PathMTU) Searching() bool { return p.phase == phaseSearch }
+// Confirmed reports whether the path is known to carry the size in use.
+func (p *PathMTU) Confirmed() bool { return p.phase == phaseComplete }
 
 // Tick reports which probe is to be sent now, if any, and whether MTU has changed.
 func (p *PathMTU) Tick(now time.Time) (size int, seq uint16, changed bool) {

@@ -39,8 +39,8 @@ func (w *way) run(d time.Duration) (probes, changes int) {
 func TestPathMTUOfACleanPath(t *testing.T) {
 	w := newWay(1414, 9000)
 	probes, changes := w.run(10 * time.Second)
-	if w.p.MTU() != 1414 || changes != 0 || w.p.Searching() || probes > 3 {
-		t.Errorf("MTU %d after %d probes and %d changes, searching %v", w.p.MTU(), probes, changes, w.p.Searching())
+	if w.p.MTU() != 1414 || changes != 0 || !w.p.Confirmed() || probes > 3 {
+		t.Errorf("MTU %d after %d probes and %d changes, confirmed %v", w.p.MTU(), probes, changes, w.p.Confirmed())
 	}
 	if probes, _ = w.run(10 * time.Minute); probes > 21 {
 		t.Errorf("%d probes in 10 minutes to confirm", probes)
@@ -54,8 +54,8 @@ func TestPathMTUFindsEverySize(t *testing.T) {
 		w := newWay(1414, size)
 		_, changes := w.run(40 * time.Second)
 		want := min(size, 1414)
-		if got := w.p.MTU(); got > want || got <= want-probeStep || w.p.Searching() {
-			t.Fatalf("path of %d: MTU %d, searching %v", size, got, w.p.Searching())
+		if got := w.p.MTU(); got > want || got <= want-probeStep || !w.p.Confirmed() {
+			t.Fatalf("path of %d: MTU %d, confirmed %v", size, got, w.p.Confirmed())
 		}
 		if limit := min(1, 1414-want); changes != limit {
 			t.Fatalf("path of %d: %d changes", size, changes)

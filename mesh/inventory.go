@@ -53,6 +53,7 @@ type Offload struct {
 	UDPSegment bool   // many packets in one UDP message, out
 	UDPGRO     bool   // and in
 	Timestamps bool   // the kernel's receive times, by which packets that waited too long are dropped
+	Steering   bool   // receivers of their own for routing protocols and IKE
 	Protocol50 string // "xdp", "ring" or "raw"; "auto": the first that works
 	Queues     int    // of the TUN device, and receiving sockets; 0: by the number of CPUs
 }

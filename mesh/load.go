@@ -467,7 +467,7 @@ func (l *loader) readSite(name string, v *ast.MappingValueNode) *siteDraft {
 }
 
 func allOffloads() Offload {
-	return Offload{TUN: true, UDPSegment: true, UDPGRO: true, Timestamps: true, Protocol50: "auto"}
+	return Offload{TUN: true, UDPSegment: true, UDPGRO: true, Timestamps: true, Steering: true, Protocol50: "auto"}
 }
 
 // readOffload reads on, off, or {tun: off, protocol-50: raw, …}.
@@ -488,6 +488,7 @@ func (l *loader) readOffload(s *siteDraft, n ast.Node) {
 	read(f, "udp-segment", onOff, &s.Offload.UDPSegment)
 	read(f, "udp-gro", onOff, &s.Offload.UDPGRO)
 	read(f, "timestamps", onOff, &s.Offload.Timestamps)
+	read(f, "steering", onOff, &s.Offload.Steering)
 	read(f, "protocol-50", keyword(word[string]{"auto", "auto"}, word[string]{"xdp", "xdp"}, word[string]{"ring", "ring"}, word[string]{"raw", "raw"}), &s.Offload.Protocol50)
 	read(f, "queues", parseInt(1, 64), &s.Offload.Queues)
 	f.done()

@@ -305,11 +305,11 @@ func TestMeshroutersEncapsulateInUDP(t *testing.T) {
 func TestOffloadSettings(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Offload{
-		"":               {true, true, true, true, "auto", 0},
-		", offload: on":  {true, true, true, true, "auto", 0},
+		"":               {true, true, true, true, true, "auto", 0},
+		", offload: on":  {true, true, true, true, true, "auto", 0},
 		", offload: off": {Protocol50: "raw", Queues: 1},
-		", offload: {tun: off, protocol-50: xdp, queues: 4}":           {false, true, true, true, "xdp", 4},
-		", offload: {udp-segment: off, udp-gro: off, timestamps: off}": {true, false, false, false, "auto", 0},
+		", offload: {tun: off, protocol-50: xdp, queues: 4}":           {false, true, true, true, true, "xdp", 4},
+		", offload: {udp-segment: off, udp-gro: off, timestamps: off}": {true, false, false, false, true, "auto", 0},
 	} {
 		inv := mustLoad(t, "{number: 1,", "{number: 1"+text+",")
 		if s, _ := inv.Site("london"); s.Offload != want {

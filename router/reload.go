@@ -20,8 +20,8 @@ func (r *Router) reload(ctx context.Context) {
 		return
 	}
 	p := newPlan(inv, r.opts.Site, old)
-	if p.site.Bind != old.site.Bind || p.site.TUN != old.site.TUN {
-		r.log.Error("reload: the site's own address or device changed; nothing was changed: restart the router for that")
+	if p.site.Bind != old.site.Bind || p.site.TUN != old.site.TUN || p.site.Offload != old.site.Offload {
+		r.log.Error("reload: the site's own address, device or offloads changed; nothing was changed: restart the router for that")
 		return
 	}
 	added, changed, removed := p.compare(old)
@@ -80,7 +80,9 @@ func (r *Router) setTunnels(old, p *plan) {
 	var configs []dataplane.TunnelConfig
 	for _, l := range p.order {
 		if old == nil || l.differs(old) {
-			configs = append(configs, l.tunnelConfig(l.NATT == mesh.NATTForce || r.sas.udp(l.Link)))
+			c := l.tunnelConfig(r.encapsulated(l))
+			c.MTU = r.paths.limit(l.Link, c.MTU)
+			configs = append(configs, c)
 		}
 	}
 	r.dp.Update(func(u *dataplane.Update) {
@@ -93,6 +95,11 @@ func (r *Router) setTunnels(old, p *plan) {
 // udp reports whether packets of the link leave in UDP now, which its MTU depends on.
 func (b *saBoard) udp(link string) bool {
 	return slices.ContainsFunc(b.list(), func(have installedSA) bool { return have.link == link && have.current && have.UDP })
+}
+
+// encapsulated reports whether the link's packets leave in UDP, as far as is known.
+func (r *Router) encapsulated(l *link) bool {
+	return l.NATT == mesh.NATTForce || r.sas.udp(l.Link)
 }
 
 // removeTunnels takes away the tunnels that a plan has no more.
@@ -109,6 +116,7 @@ func (r *Router) removeTunnels(old, p *plan) {
 	for name := range r.peers {
 		if p.links[name] == nil {
 			delete(r.peers, name)
+			r.paths.forget(name)
 		}
 	}
 }

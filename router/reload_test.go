@@ -24,6 +24,7 @@ func TestReloadKeepsRoomForUDP(t *testing.T) {
 	}
 	r := &Router{dp: dp, log: slog.New(slog.DiscardHandler)}
 	r.sas = &saBoard{r: r, sas: map[saKey]*installedSA{}}
+	r.paths = newPathMTUBoard(r)
 	old := newPlan(triangle(t), "london", nil)
 	r.setTunnels(nil, old)
 	sa := ike.ChildSA{SPI: 0x1000, UDP: true}

@@ -93,6 +93,7 @@ type Router struct {
 	sas        *saBoard
 	routes     *routeBoard
 	keepalives *keepaliveBoard
+	paths      *pathMTUBoard
 	packetID   atomic.Uint32 // numbers OSPF packets, so that their fragments can be told apart
 
 	peersMu sync.Mutex // guards peers
@@ -174,7 +175,7 @@ func (r *Router) run(ctx context.Context) (err error) {
 		}
 	}
 	p := r.plan.Load()
-	if r.sockets, err = underlay.Open(p.site.Bind); errors.Is(err, syscall.EADDRNOTAVAIL) {
+	if r.sockets, err = underlayOptions(p.site.Offload, r.log).Open(p.site.Bind); errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return fmt.Errorf("%w: this host has no such address (%s: is it site %s?)", err, p.site.Source, p.site.Name)
 	} else if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another IKE daemon (charon, isakmpd, pluto) or router runs on %s: stop it", err, p.site.Bind)
@@ -184,7 +185,7 @@ func (r *Router) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, ignoreClosed(r.sockets.Close())) }()
 
 	leaveDevice := leave && hasDevice(p.site.TUN)
-	r.device, err = tun.Open(tun.Config{Name: p.site.TUN, MTU: p.deviceMTU(), Backend: r.opts.TUNBackend, Persist: true})
+	r.device, err = tun.Open(r.tunConfig(p))
 	if err != nil {
 		return err
 	}
@@ -207,6 +208,7 @@ func (r *Router) run(ctx context.Context) (err error) {
 		}
 	}()
 	r.replaceDevice(r.device.Name())
+	r.logOffloads()
 	if err := r.compose(); err != nil {
 		return err
 	}
@@ -280,6 +282,7 @@ func (r *Router) compose() error {
 	}
 	r.sas = &saBoard{r: r, sas: map[saKey]*installedSA{}}
 	r.keepalives = &keepaliveBoard{r: r, watches: map[string]*liveness.Keepalive{}}
+	r.paths = newPathMTUBoard(r)
 	r.engine = ike.New(rand.Reader, ike.EngineOptions{})
 	r.instance = ospf.New()
 	r.ike = loop.New[ike.Input, ike.Output](r.engine, ike.Tick{}, time.Now, r.doIKE)
@@ -389,6 +392,7 @@ func (r *Router) housekeeping(ctx context.Context) error {
 		case now := <-tick.C:
 			r.sas.reportTraffic()
 			r.keepalives.tick(now)
+			r.paths.tick(now)
 		case <-repair.C:
 			r.routes.repair()
 		case <-stale.C:
@@ -407,7 +411,7 @@ func (r *Router) staleAfter() time.Duration {
 	return longest + 10*time.Second
 }
 
-// controlPacket takes OSPF packets and returned keepalives from a tunnel. It runs on a worker of the data plane.
+// controlPacket takes OSPF packets, returned keepalives and answered probes from a tunnel. It runs on a worker of the data plane.
 func (r *Router) controlPacket(t fib.TunnelID, packet []byte) {
 	l := r.plan.Load().tunnels[t]
 	if l == nil {
@@ -422,6 +426,8 @@ func (r *Router) controlPacket(t fib.TunnelID, packet []byte) {
 		r.ospf.Post(ospf.Packet{Interface: l.Link, Src: h.Src(), Dst: h.Dst(), Payload: append([]byte(nil), payload...)})
 	case ipv4.ProtocolGRE:
 		r.keepalives.heard(t)
+	case ipv4.ProtocolICMP:
+		r.paths.heard(time.Now(), t, payload)
 	}
 }
 

@@ -376,10 +376,11 @@ func (r *Router) viewTunnels(context.Context) (any, error) {
 		t, peer := traffic[l.id], r.peer(l.Link)
 		udp := t.Outbound != nil && t.Outbound.Dst().Port() != 0
 		mtu, sum := l.tunnelMTU(udp || l.NATT == mesh.NATTForce)
+		found := r.paths.found(l.Link)
 		doc.Tunnels = append(doc.Tunnels, status.Tunnel{
 			Link: l.Link, Peer: l.Peer.Name, Up: peer.state == ike.PeerUp, Reason: peer.reason, Local: l.Local, Remote: l.Remote,
 			GRELocal: l.GRELocal, GRERemote: l.GRERemote, TunnelLocal: l.TunnelLocal, TunnelRemote: l.TunnelRemote, GREKey: l.GREKey,
-			Suite: l.Suite.Name, Mode: esp.Mode(l.Mode).String(), MTUBytes: mtu, MTUSum: sum,
+			Suite: l.Suite.Name, Mode: esp.Mode(l.Mode).String(), MTUBytes: mtu, MTUSum: sum, PathMTUBytes: found,
 			PacketsIn: t.PacketsIn, BytesIn: t.BytesIn, PacketsOut: t.PacketsOut, BytesOut: t.BytesOut, Source: l.Source,
 		})
 	}
@@ -447,6 +448,7 @@ func (r *Router) viewSummary(ctx context.Context) (any, error) {
 		Areas: []status.Area{{
 			ID: dotted(s.Area), Interfaces: s.Interfaces, Adjacent: s.FullCount, SPFRuns: s.SPFRuns, LSAs: s.LSAs, ChecksumSum: s.ChecksumSum,
 		}},
+		Offloads: r.offloads(),
 	}, nil
 }
 

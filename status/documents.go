@@ -168,7 +168,8 @@ type Tunnel struct {
 	Suite        string       `json:"suite"`
 	Mode         string       `json:"mode"`
 	MTUBytes     int          `json:"mtu_bytes"`
-	MTUSum       string       `json:"mtu_sum"` // "1500 - 20 outer IP - ... = 1422"
+	MTUSum       string       `json:"mtu_sum"`                  // "1500 - 20 outer IP - ... = 1422"
+	PathMTUBytes int          `json:"path_mtu_bytes,omitempty"` // what the path was found to carry; 0: not known
 	PacketsIn    uint64       `json:"packets_in"`
 	BytesIn      uint64       `json:"bytes_in"`
 	PacketsOut   uint64       `json:"packets_out"`
@@ -232,6 +233,14 @@ type SummaryDoc struct {
 	Areas              []Area     `json:"areas"`
 	LastSPFAgoSeconds  float64    `json:"last_spf_ago_seconds"`
 	LastSPFTookSeconds float64    `json:"last_spf_took_seconds"`
+	Offloads           []Offload  `json:"offloads"`
+}
+
+// An Offload is one of the fast ways of the data plane, as it came out at the start.
+type Offload struct {
+	Name   string `json:"name"`
+	On     bool   `json:"on"`
+	Reason string `json:"reason,omitempty"` // why it is off, or what is used
 }
 
 // An Area is the summary of one area.

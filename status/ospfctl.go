@@ -208,4 +208,14 @@ func (d SummaryDoc) Table(w io.Writer) {
 		printf(w, "  SPF algorithm executed %d time(s)\n", a.SPFRuns)
 		printf(w, "  Number LSA(s) %d (Checksum sum 0x%x)\n", a.LSAs, a.ChecksumSum)
 	}
+	if len(d.Offloads) > 0 {
+		printf(w, "\nOffloads:\n")
+	}
+	for _, o := range d.Offloads {
+		state := "off"
+		if o.On {
+			state = "on"
+		}
+		printf(w, "%s\n", strings.TrimRight(fmt.Sprintf("  %-12s %-3s %s", o.Name, state, o.Reason), " "))
+	}
 }

@@ -30,6 +30,9 @@ func (d TunnelsDoc) Table(w io.Writer) {
 		printf(w, "  tunnel  %-18s -> %s\n", t.TunnelLocal, t.TunnelRemote)
 		printf(w, "  suite   %s, %s mode\n", t.Suite, t.Mode)
 		printf(w, "  mtu     %d bytes: %s\n", t.MTUBytes, t.MTUSum)
+		if t.PathMTUBytes != 0 {
+			printf(w, "  path    %d bytes came through whole\n", t.PathMTUBytes)
+		}
 		printf(w, "  in      %d packets, %d bytes\n", t.PacketsIn, t.BytesIn)
 		printf(w, "  out     %d packets, %d bytes\n", t.PacketsOut, t.BytesOut)
 	}
