@@ -17,7 +17,7 @@ import (
 )
 
 // inNamespace moves the test to a network namespace of its own, which ends with its thread.
-func inNamespace(t *testing.T) {
+func inNamespace(t testing.TB) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread must not serve anyone else
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
