@@ -16,7 +16,7 @@ var avx2 = implementation{
 }
 
 // fewAVX2 is the number of blocks from which on 256 lanes are less work than one block after another.
-const fewAVX2 = 6
+const fewAVX2 = 5
 
 func encryptAVX2(ops []Op) { encryptSliced(ops, 4, fewAVX2) }
 

@@ -27,16 +27,22 @@ type lanes struct {
 	blocks [maxLanes]uint64
 	// keys has plane i, in the order of keyBitTable, in the words from i*words.
 	keys [keyBits * maxLanes / 64]uint64
-	key  *Key             // that all lanes have; nil: they differ
-	of   [maxLanes]*Key   // key of each lane; nil: the lane is idle
+	key  *Key // that all lanes have; nil: they differ
+
+	runs  [maxLanes]run // keys that the lanes are to have next
+	count int           // of runs
+
 	data [maxLanes][]byte // packet of each lane, encrypting
 }
 
-// newLanes: a word in a plane for 64 lanes.
-func newLanes(words int) lanes { return lanes{words: words} }
+// A run is lanes that have one key: from a lane to the one before the next run's.
+type run struct {
+	key  *Key
+	from int
+}
 
-// count is the number of lanes.
-func (s *lanes) count() int { return 64 * s.words }
+// lanes is the number of lanes.
+func (s *lanes) lanes() int { return 64 * s.words }
 
 // transpose makes the rows in b columns, and back.
 func (s *lanes) transpose(b *[maxLanes]uint64) {
@@ -62,45 +68,79 @@ func (s *lanes) cipher(decrypt bool) {
 	s.transpose(&s.blocks)
 }
 
-// setKeys gives the first n lanes the keys in s.of.
-func (s *lanes) setKeys(n int) {
-	key := s.of[0]
-	for _, k := range s.of[1:n] {
-		if k != key {
-			s.setMixed(n)
-			return
-		}
-	}
-	if key != s.key {
-		s.setUniform(key)
+// want notes that the lanes from from on, up to where want is called for next, are to have key.
+func (s *lanes) want(key *Key, from int) {
+	if s.count == 0 || s.runs[s.count-1].key != key {
+		s.runs[s.count] = run{key, from}
+		s.count++
 	}
 }
 
-// setUniform gives all lanes one key.
-func (s *lanes) setUniform(key *Key) {
-	s.key = key
+// setKeys gives the lanes the keys that want has noted.
+func (s *lanes) setKeys() {
+	const few = 6 // runs from which on a transposition is less work
+	runs := s.runs[:s.count]
+	s.count = 0
+	switch first := runs[0].key; {
+	case len(runs) == 1 && first == s.key:
+		return
+	case len(runs) == 1:
+		s.key = first
+	default:
+		s.key = nil
+	}
+	if len(runs) > few {
+		s.setMixed(runs)
+		return
+	}
+	to := s.lanes()
+	for _, r := range slices.Backward(runs) {
+		s.setRun(r.key, r.from, to)
+		to = r.from
+	}
+}
+
+// setRun gives lanes a key: those from from to the one before to.
+func (s *lanes) setRun(key *Key, from, to int) {
+	var mask [4]uint64 // of these lanes, in the words of a plane: lane i is bit i/words of word i%words
+	for w := range s.words {
+		below := func(lane int) uint64 { return 1<<((lane+s.words-1-w)/s.words) - 1 }
+		mask[w] = below(to) &^ below(from)
+	}
 	for i, from := range keyBitTable.from {
-		mask := -(key.rounds[from.round] >> from.bit & 1)
-		for w := range s.words {
-			s.keys[i*s.words+w] = mask
+		bit := -(key.rounds[from.round] >> from.bit & 1)
+		if s.words == 1 {
+			s.keys[i] ^= (s.keys[i] ^ bit) & mask[0]
+			continue
 		}
+		plane := (*[4]uint64)(s.keys[4*i:])
+		plane[0] ^= (plane[0] ^ bit) & mask[0]
+		plane[1] ^= (plane[1] ^ bit) & mask[1]
+		plane[2] ^= (plane[2] ^ bit) & mask[2]
+		plane[3] ^= (plane[3] ^ bit) & mask[3]
 	}
 }
 
-// setMixed gives the first n lanes the keys in s.of.
-func (s *lanes) setMixed(n int) {
-	s.key = nil
+// setMixed gives the lanes the keys of runs.
+func (s *lanes) setMixed(runs []run) {
 	var planes [maxLanes]uint64
 	for i := 0; i < keyBits; {
 		round := keyBitTable.from[i].round
-		for l, k := range s.of[:n] {
-			planes[l] = k.rounds[round]
+		to := s.lanes()
+		for _, r := range slices.Backward(runs) {
+			for l := r.from; l < to; l++ {
+				planes[l] = r.key.rounds[round]
+			}
+			to = r.from
 		}
-		clear(planes[n:])
 		s.transpose(&planes)
 		for ; i < keyBits && keyBitTable.from[i].round == round; i++ {
 			bit := int(keyBitTable.from[i].bit)
-			copy(s.keys[i*s.words:(i+1)*s.words], planes[bit*s.words:])
+			if s.words == 1 {
+				s.keys[i] = planes[bit]
+				continue
+			}
+			*(*[4]uint64)(s.keys[4*i:]) = *(*[4]uint64)(planes[4*bit:])
 		}
 	}
 }
@@ -114,7 +154,7 @@ func encryptSliced(ops []Op, words, few int) {
 		}
 		return
 	}
-	s := newLanes(words)
+	s := lanes{words: words}
 	var order [maxLanes]uint8
 	for len(ops) > 0 {
 		some := ops[:min(len(ops), maxLanes)]
@@ -124,8 +164,8 @@ func encryptSliced(ops []Op, words, few int) {
 			order[i] = uint8(i) //nolint:gosec // G115: below maxLanes
 		}
 		slices.SortFunc(order[:len(some)], func(a, b uint8) int { return len(some[b].Data) - len(some[a].Data) })
-		for from := 0; from < len(some); from += s.count() {
-			s.encrypt(some, order[from:min(len(some), from+s.count())], few)
+		for from := 0; from < len(some); from += s.lanes() {
+			s.encrypt(some, order[from:min(len(some), from+s.lanes())], few)
 		}
 	}
 }
@@ -134,17 +174,17 @@ func encryptSliced(ops []Op, words, few int) {
 func (s *lanes) encrypt(ops []Op, order []uint8, few int) {
 	active := len(order)
 	for l, i := range order {
-		s.of[l], s.data[l] = ops[i].Key, ops[i].Data
-		s.blocks[l] = binary.LittleEndian.Uint64(ops[i].IV)
+		s.want(ops[i].Key, l)
+		s.data[l], s.blocks[l] = ops[i].Data, binary.LittleEndian.Uint64(ops[i].IV)
 	}
-	s.setKeys(active)
+	s.setKeys()
 	for at := 0; ; at += BlockSize {
 		for active > 0 && len(s.data[active-1]) == at {
 			active--
 		}
 		if active < few {
 			for l := range active {
-				encryptScalar(s.of[l], s.blocks[l], s.data[l][at:])
+				encryptScalar(ops[order[l]].Key, s.blocks[l], s.data[l][at:])
 			}
 			return
 		}
@@ -167,8 +207,8 @@ func decryptSliced(ops []Op, words, few int) {
 	}
 	next := cursor{ops: ops}
 	if left >= few {
-		s := newLanes(words)
-		for ; left >= few; left -= min(left, s.count()) {
+		s := lanes{words: words}
+		for ; left >= few; left -= min(left, s.lanes()) {
 			s.decrypt(&next)
 		}
 	}
@@ -182,22 +222,22 @@ func (s *lanes) decrypt(next *cursor) {
 	// What is XORed to a lane's block once it is decrypted: the block before, as it arrived.
 	var before [maxLanes]uint64
 	again, n := *next, 0
-	for n < s.count() {
-		part, ok := next.take(s.count() - n)
+	for n < s.lanes() {
+		part, ok := next.take(s.lanes() - n)
 		if !ok {
 			break
 		}
+		s.want(part.key, n)
 		before[n] = part.before
 		for i := 0; i < len(part.data); i += BlockSize {
 			s.blocks[n] = binary.LittleEndian.Uint64(part.data[i:])
-			s.of[n] = part.key
 			n++
 		}
 		for i := n - len(part.data)/BlockSize + 1; i < n; i++ {
 			before[i] = s.blocks[i-1]
 		}
 	}
-	s.setKeys(n)
+	s.setKeys()
 	s.cipher(true)
 	for i := range n {
 		s.blocks[i] ^= before[i]

@@ -14,7 +14,7 @@ var portable = implementation{
 }
 
 // fewPortable is the number of blocks from which on 64 lanes are less work than one block after another.
-const fewPortable = 8
+const fewPortable = 5
 
 func encryptPortable(ops []Op) { encryptSliced(ops, 1, fewPortable) }
 
@@ -28,7 +28,7 @@ func rounds64(planes *[64]uint64, key *[256]uint64, first, step int) {
 	left, right := (*[63]uint64)(planes[:]), (*[63]uint64)(planes[1:])
 	for range 3 {
 		for range 16 {
-			round64(left, right, key, &keyBitTable.order[first%rounds])
+			round64(left, right, key, &keyBitTable.order[first])
 			first += step
 			left, right = right, left
 		}

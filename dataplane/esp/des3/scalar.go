@@ -49,7 +49,7 @@ func (s *scalarKey) block(b uint64, first, step int) uint64 {
 	left, right := scalarHalf(l), scalarHalf(r)
 	for range 3 {
 		for range 16 {
-			left, right = right, left^scalarRound(right^s[first%rounds])
+			left, right = right, left^scalarRound(right^s[first])
 			first += step
 		}
 		left, right = right, left

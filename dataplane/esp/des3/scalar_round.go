@@ -68,15 +68,12 @@ func scalarRound(half uint64) uint64 {
 
 	// Both nibbles become the one that x5 selects.
 	const low = 0x0f0f0f0f0f0f0f0f
-	d := (a0 ^ a0>>4) & low
-	a0 ^= (d | d<<4) & (x5 ^ ^uint64(low))
+	up, down := ^(x5 | low), x5&low
+	a0 = a0&^(up|down) | (a0<<4&up | a0>>4&down)
 
 	// E and P.
-	return bits.RotateLeft64(a0, 8)&0x0202010201020102 |
-		bits.RotateLeft64(a0, 16)&0x2010201020102020 |
-		bits.RotateLeft64(a0, 24)&0x0004020402000401 |
-		bits.RotateLeft64(a0, 32)&0x0120002004011004 |
-		bits.RotateLeft64(a0, 40)&0x0401040110040210 |
-		bits.RotateLeft64(a0, 48)&0x1000100000200000 |
+	return (bits.RotateLeft64(a0, 8)&0x0202010201020102 | bits.RotateLeft64(a0, 16)&0x2010201020102020) |
+		(bits.RotateLeft64(a0, 24)&0x0004020402000401 | bits.RotateLeft64(a0, 32)&0x0120002004011004) |
+		(bits.RotateLeft64(a0, 40)&0x0401040110040210 | bits.RotateLeft64(a0, 48)&0x1000100000200000) |
 		bits.RotateLeft64(a0, 56)&0x0808080808080808
 }

@@ -163,16 +163,15 @@ func scalarRound(half uint64) uint64 {
 	fmt.Fprint(w, `
 	// Both nibbles become the one that x5 selects.
 	const low = 0x0f0f0f0f0f0f0f0f
-	d := (a0 ^ a0>>4) & low
-	a0 ^= (d | d<<4) & (x5 ^ ^uint64(low))
+	up, down := ^(x5 | low), x5 & low
+	a0 = a0&^(up|down) | (a0<<4&up | a0>>4&down)
 
 	// E and P.
 	return `)
-	for k := 1; k < 8; k++ {
-		if k > 1 {
-			fmt.Fprint(w, " |\n")
-		}
-		fmt.Fprintf(w, "bits.RotateLeft64(a0, %d)&%#016x", 8*k, masks[k])
+	wireTerm := func(k int) string { return fmt.Sprintf("bits.RotateLeft64(a0, %d)&%#016x", 8*k, masks[k]) }
+	for k := 1; k < 7; k += 2 {
+		fmt.Fprintf(w, "(%s | %s) |\n", wireTerm(k), wireTerm(k+1))
 	}
+	fmt.Fprint(w, wireTerm(7))
 	fmt.Fprint(w, "\n}\n")
 }
