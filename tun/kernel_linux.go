@@ -74,22 +74,20 @@ func (q *kernelQueue) ReadPackets() ([]segment.Packet, error) {
 func (q *kernelQueue) readAll(fd uintptr) bool {
 	for at := 0; at < readBytes && len(q.packets) < readPackets; {
 		b := q.buf[at : at+virtioLen+maxPacket]
-		// The descriptor does not block, and a packet is copied in less time than the scheduler looks for: it
-		// need not know of this call.
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // G103: b is that long
+		n, err := unix.Read(int(fd), b)
 		switch {
-		case errno == unix.EAGAIN:
+		case err == unix.EAGAIN:
 			return len(q.packets) > 0
-		case errno == unix.EINTR:
+		case err == unix.EINTR:
 			continue
-		case errno != 0:
-			q.err = q.wrap(errno)
+		case err != nil:
+			q.err = q.wrap(err)
 			return true
 		case n < virtioLen:
 			q.err = errShort
 			return true
 		}
-		end := at + min(int(n), len(b)) // of a larger packet the kernel gives what fits
+		end := at + min(n, len(b)) // of a larger packet the kernel gives what fits
 		q.packets = append(q.packets, segment.Packet{Buf: q.buf, Start: at + virtioLen, End: end, Offload: decode(b)})
 		at = end
 	}

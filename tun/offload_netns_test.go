@@ -209,8 +209,8 @@ func TestTCPThroughOffloads(t *testing.T) {
 			a, b := twoHosts(t, tt.a, tt.b)
 			ab, ba := joined(t, a, b)
 			var l net.Listener
-			b.do(func() (err error) { l, err = net.Listen("tcp4", "10.2.0.1:0"); return err }) //nolint:noctx // ends with the test
-			defer l.Close()                                                                    //nolint:errcheck // nothing depends on it
+			b.do(func() (err error) { l, err = net.Listen("tcp4", "10.2.0.1:0"); return err })
+			defer l.Close() //nolint:errcheck // nothing depends on it
 			got := make(chan [32]byte)
 			go func() {
 				h := sha256.New()
