@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"meshrouter/dataplane"
 )
 
 // mergeKeyLogs makes one Wireshark configuration directory of those that the routers wrote: both
@@ -93,7 +95,8 @@ type echoKey struct {
 // decrypt lets tshark open the capture.
 func decrypt(ctx context.Context, config, pcap string, m marker) (decrypted, error) {
 	d := decrypted{echoes: make(map[echoKey]int)}
-	rows, err := tshark(ctx, config, pcap, "esp && icmp", "frame.number", "icmp.type", "data.data")
+	ours := fmt.Sprintf("esp && icmp && icmp.ident != %d", dataplane.ProbeID) // not the routers' probes of the path MTU
+	rows, err := tshark(ctx, config, pcap, ours, "frame.number", "icmp.type", "data.data")
 	if err != nil {
 		return d, err
 	}

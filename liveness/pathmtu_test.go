@@ -12,9 +12,9 @@ type way struct {
 	size int // the largest that passes; 0: nothing comes back
 }
 
-func newWay(largest, size int) *way {
+func newWay(size int) *way {
 	p := new(PathMTU)
-	p.SetMax(largest)
+	p.SetMax(1414)
 	return &way{p, time.Unix(1_000_000, 0), size}
 }
 
@@ -37,7 +37,7 @@ func (w *way) run(d time.Duration) (probes, changes int) {
 }
 
 func TestPathMTUOfACleanPath(t *testing.T) {
-	w := newWay(1414, 9000)
+	w := newWay(9000)
 	probes, changes := w.run(10 * time.Second)
 	if w.p.MTU() != 1414 || changes != 0 || !w.p.Confirmed() || probes > 3 {
 		t.Errorf("MTU %d after %d probes and %d changes, confirmed %v", w.p.MTU(), probes, changes, w.p.Confirmed())
@@ -51,7 +51,7 @@ func TestPathMTUOfACleanPath(t *testing.T) {
 // not pass once the search is over.
 func TestPathMTUFindsEverySize(t *testing.T) {
 	for size := MinMTU; size <= 1500; size++ {
-		w := newWay(1414, size)
+		w := newWay(size)
 		_, changes := w.run(40 * time.Second)
 		want := min(size, 1414)
 		if got := w.p.MTU(); got > want || got <= want-probeStep || !w.p.Confirmed() {
@@ -64,7 +64,7 @@ func TestPathMTUFindsEverySize(t *testing.T) {
 }
 
 func TestPathMTUOfASilentPeer(t *testing.T) {
-	w := newWay(1414, 0)
+	w := newWay(0)
 	if probes, changes := w.run(10 * time.Minute); w.p.MTU() != 1414 || changes != 0 || probes > 70 {
 		t.Errorf("MTU %d, %d changes, %d probes: a peer that answers nothing must leave the tunnel alone", w.p.MTU(), changes, probes)
 	}
@@ -72,7 +72,7 @@ func TestPathMTUOfASilentPeer(t *testing.T) {
 
 // RFC 8899, 4.3: a black hole that comes later is noticed by the confirmation.
 func TestPathMTUNoticesABlackHole(t *testing.T) {
-	w := newWay(1414, 1500)
+	w := newWay(1500)
 	w.run(time.Minute)
 	w.size = 1300
 	w.run(90 * time.Second)
@@ -87,7 +87,7 @@ func TestPathMTUNoticesABlackHole(t *testing.T) {
 }
 
 func TestPathMTUIgnoresStaleAnswers(t *testing.T) {
-	w := newWay(1414, 0)
+	w := newWay(0)
 	size, seq, _ := w.p.Tick(w.now)
 	if size == 0 {
 		t.Fatal("no probe")
