@@ -94,14 +94,14 @@ func newRig(tb testing.TB, l load) *rig {
 	r := &rig{sink: sink{offload: l.large}}
 	sa, sb := &site{index: 1}, &site{index: 2}
 	l.mode, l.mtu = esp.Tunnel, 1422
-	engine := func(s *site) *Engine {
+	engine := func() *Engine {
 		e, err := New(Config{Queues: []Queue{&r.sink}, Underlay: &r.cable})
 		if err != nil {
 			tb.Fatal(err)
 		}
 		return e
 	}
-	a, b := engine(sa), engine(sb)
+	a, b := engine(), engine()
 	there, back := joint{l.link, 0, sa, sb}, joint{l.link, 0, sb, sa}
 	params := func(j joint, id int) esp.Params {
 		p := j.params(1)

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -44,8 +45,16 @@ type replay struct {
 // fromPeers takes what a socket received, a batch at a time. What is not ESP goes first.
 func (w *worker) fromPeers(ps []underlay.Packet) {
 	for i := range ps {
-		if ps[i].Kind != underlay.ESP {
-			w.other(&ps[i])
+		switch p := &ps[i]; p.Kind {
+		case underlay.ESP:
+		case underlay.IKE:
+			if w.e.handlers.IKE != nil {
+				w.e.handlers.IKE(Datagram{Local: p.Local, Remote: p.Remote, Payload: p.Payload})
+			}
+		case underlay.Keepalive:
+			w.drop(dropNATKeepalive)
+		case underlay.Malformed:
+			w.drop(dropOuter)
 		}
 	}
 	for len(ps) > 0 {
@@ -54,20 +63,6 @@ func (w *worker) fromPeers(ps []underlay.Packet) {
 		w.open()
 		w.finish()
 		ps = ps[n:]
-	}
-}
-
-// other deals with what is not ESP.
-func (w *worker) other(p *underlay.Packet) {
-	switch p.Kind {
-	case underlay.IKE:
-		if w.e.handlers.IKE != nil {
-			w.e.handlers.IKE(Datagram{Local: p.Local, Remote: p.Remote, Payload: p.Payload})
-		}
-	case underlay.Keepalive:
-		w.drop(dropNATKeepalive)
-	case underlay.Malformed:
-		w.drop(dropOuter)
 	}
 }
 
@@ -222,19 +217,8 @@ func (w *worker) opened(in *inbound, jobs []esp.Job) {
 	packets, bytes := 0, 0
 	for i := range jobs {
 		j := &jobs[i]
-		switch j.Err {
-		case nil:
-		case esp.ErrReplay:
-			w.drop(dropReplay)
-			continue
-		case esp.ErrAuth:
-			w.drop(dropAuth)
-			continue
-		case esp.ErrDummy:
-			w.drop(dropDummy)
-			continue
-		default:
-			w.drop(dropESPFormat)
+		if j.Err != nil {
+			w.drop(notOpened(j.Err))
 			continue
 		}
 		if t == nil {
@@ -250,9 +234,22 @@ func (w *worker) opened(in *inbound, jobs []esp.Job) {
 		}
 	}
 	if packets > 0 {
-		t.state.packetsIn.Add(uint64(packets)) //nolint:gosec // G115: a count
-		t.state.bytesIn.Add(uint64(bytes))     //nolint:gosec // G115: a length
+		t.state.packetsIn.Add(uint64(packets))
+		t.state.bytesIn.Add(uint64(bytes))
 	}
+}
+
+// notOpened is why a packet was not opened or accepted.
+func notOpened(err error) reason {
+	switch {
+	case errors.Is(err, esp.ErrReplay):
+		return dropReplay
+	case errors.Is(err, esp.ErrAuth):
+		return dropAuth
+	case errors.Is(err, esp.ErrDummy):
+		return dropDummy
+	}
+	return dropESPFormat
 }
 
 // tunnelMode takes the delivery header off: it must be that of the tunnel's endpoints.

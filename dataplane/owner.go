@@ -279,7 +279,7 @@ func (o *outbound) complete(j *esp.Job) {
 	packet[1] = tos
 	binary.BigEndian.PutUint16(packet[2:], uint16(len(packet))) //nolint:gosec // G115: maxMTU bounds it
 	binary.BigEndian.PutUint16(packet[4:], id)
-	binary.BigEndian.PutUint16(packet[10:], ^ipv4.Fold(o.sum+uint64(tos)+uint64(len(packet))+uint64(id))) //nolint:gosec // G115: a length
+	binary.BigEndian.PutUint16(packet[10:], ^ipv4.Fold(o.sum+uint64(tos)+uint64(len(packet))+uint64(id)))
 }
 
 // wait keeps the newest packets of a tunnel without an SA, and asks for one.

@@ -81,7 +81,7 @@ type outgoing struct {
 // A destination is what the view says of an address, remembered for the packets that follow.
 type destination struct {
 	addr uint32
-	ours bool // it is one of our addresses inside the tunnels
+	ours bool // it is one of our addresses inside the tunnels; known on the way out of them
 	hops []fib.NextHop
 	ok   bool
 }
@@ -157,7 +157,8 @@ func (w *worker) destination(h ipv4.Header) *destination {
 	addr := binary.BigEndian.Uint32(h[16:])
 	if d := &w.last; !d.ok || d.addr != addr {
 		hops := w.v.fib.NextHops(netip.AddrFrom4([4]byte(h[16:20])))
-		*d = destination{addr: addr, ours: w.v.addresses.lookup(addr) > 0, hops: hops, ok: true}
+		*d = destination{addr: addr, hops: hops, ok: true}
+		d.ours = w.receiver >= 0 && w.v.addresses.lookup(addr) > 0
 	}
 	return &w.last
 }

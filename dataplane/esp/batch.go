@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 
 	"meshrouter/dataplane/esp/aescbc"
@@ -211,30 +212,37 @@ func (j *Job) unframe() error {
 // delivered, enters an authentic one's number into the window (RFC 4303, 3.4.3). Err becomes ErrReplay if
 // that was done since Fresh was asked, as for the second copy in a batch. It is for the SA's owner.
 func (j *Job) Accept() error {
-	c := j.SA.counters
-	switch j.Err {
-	case ErrAuth:
-		add(&c.AuthDrops, 1)
-		return j.Err
-	case ErrLength:
-		add(&c.LengthDrops, 1)
-		return j.Err
-	case nil, ErrDummy, ErrPadding:
-	default:
+	if j.Err != nil && !j.authentic() {
 		return j.Err
 	}
 	if err := j.SA.ReplayUpdate(uint32(j.Seq)); err != nil { //nolint:gosec // Open read it from 32 bits
 		j.Err = err
 		return err
 	}
-	switch j.Err {
-	case nil:
+	c := j.SA.counters
+	switch {
+	case j.Err == nil:
 		add(&c.Packets, 1)
 		add(&c.Bytes, uint64(len(j.Pkt)))
-	case ErrPadding:
+	case errors.Is(j.Err, ErrPadding):
 		add(&c.PaddingDrops, 1)
 	}
 	return j.Err
+}
+
+// authentic reports whether a packet that failed to open is what the peer has sent. It counts those
+// that are not.
+func (j *Job) authentic() bool {
+	c := j.SA.counters
+	switch {
+	case errors.Is(j.Err, ErrAuth):
+		add(&c.AuthDrops, 1)
+	case errors.Is(j.Err, ErrLength):
+		add(&c.LengthDrops, 1)
+	case errors.Is(j.Err, ErrDummy), errors.Is(j.Err, ErrPadding):
+		return true
+	}
+	return false
 }
 
 // add is for the only writer of n: no locked instruction is needed, only a whole store.
