@@ -470,7 +470,7 @@ func TestOpenSaysWhyNot(t *testing.T) {
 func TestXDPRefusesToReplaceAProgram(t *testing.T) {
 	a, b := pair(t, kinds[0], 1)
 	from := b.arrivals(t)
-	for _, c := range []xdp.Config{{}, {Generic: true}} {
+	for _, c := range []xdp.Config{{}, {Mode: xdp.Driver}, {Mode: xdp.Generic}} {
 		b.do(t, func() error {
 			if _, err := xdp.Open(b.addr, c); err == nil {
 				t.Error("opened over another program")

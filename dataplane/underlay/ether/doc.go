@@ -16,12 +16,10 @@
 //	Close() error
 //
 // A path takes packets, and so receives them, only of the plain kind: no fragment, no IP options,
-// TOS below 0xc0. All else stays with the raw socket that is open beside it: packets of class
-// CS6 and above, so that they have a queue of their own; fragments, which the kernel puts together; destinations
-// whose route or neighbor is not known yet, where the raw socket's packet makes the kernel ask ARP.
-// Send appends such packets to rest. So nothing is lost when a path cannot serve a destination.
-//
-// What a path moves is not seen by netfilter, nor counted by it. That is documented for the operator.
+// TOS below 0xc0. All else stays with the raw socket that is open beside it: packets of class CS6 and
+// above, so that they have a queue of their own; fragments, which the kernel puts together;
+// destinations whose route or neighbor is not known yet, where the raw socket's packet makes the kernel
+// ask ARP. Send appends such packets to rest. So nothing is lost when a path cannot serve a destination.
 //
 // Read packet.go, way.go, then interface_linux.go and ways_linux.go. Package veth is for tests.
 // Follows RFC 791, 894 and 1812, 5.2.2; routes and neighbors as in rtnetlink(7).

@@ -37,8 +37,8 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"xdp-driver", func(a netip.Addr) (path, error) { return opened(xdp.Open(a, xdp.Config{})) }},
-	{"xdp-generic", func(a netip.Addr) (path, error) { return opened(xdp.Open(a, xdp.Config{Generic: true})) }},
+	{"xdp-driver", func(a netip.Addr) (path, error) { return opened(xdp.Open(a, xdp.Config{Mode: xdp.Driver})) }},
+	{"xdp-generic", func(a netip.Addr) (path, error) { return opened(xdp.Open(a, xdp.Config{})) }},
 	{"ring", func(a netip.Addr) (path, error) { return opened(ring.Open(a)) }},
 }
 

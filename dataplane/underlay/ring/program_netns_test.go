@@ -36,7 +36,10 @@ func TestProgramsAgree(t *testing.T) {
 		size := random.IntN(1500)
 		f := make([]byte, etherLen, etherLen+1600)
 		f[12] = 8
-		f = ipv4.AppendHeader(f, ipv4.Fields{TOS: uint8(random.UintN(256)), TTL: 64, Protocol: 50, DF: random.IntN(2) == 0, Src: netip.MustParseAddr("192.0.2.1"), Dst: local}, size)
+		f = ipv4.AppendHeader(f, ipv4.Fields{
+			TOS: uint8(random.UintN(256)), TTL: 64, Protocol: 50, DF: random.IntN(2) == 0,
+			Src: netip.MustParseAddr("192.0.2.1"), Dst: local,
+		}, size)
 		f = append(f, make([]byte, size)...)
 		for range random.IntN(3) {
 			f[12+random.IntN(22)] ^= 1 << random.IntN(8) // the test runs both as frames to this host

@@ -64,7 +64,7 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 		return err
 	}
 	for id := range wanted {
-		q, err := openQueue(on.Index, id, uint64(chunk), c.ZeroCopy, &p.drops)
+		q, err := openQueue(on.Index, id, uint64(chunk), &p.drops)
 		if id > 0 && errors.Is(err, unix.EINVAL) {
 			break // the driver has fewer queues at work than it could have
 		}
@@ -76,7 +76,7 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 			return fmt.Errorf("xdp: queue %d: map of sockets: %w", id, err)
 		}
 	}
-	if err := p.program.attach(on.Index, c.Generic); err != nil {
+	if err := p.program.attach(on, c.Mode); err != nil {
 		return err
 	}
 	p.describe(on, chunk)
@@ -87,11 +87,7 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 func largest(chunk int) int { return chunk - frameRoom - etherLen }
 
 func (p *Path) describe(on ether.Interface, chunk int) {
-	how := "zero-copy"
-	if p.queues[0].copied {
-		how = "copying"
-	}
-	p.text = fmt.Sprintf("AF_XDP on %s, program %s, %s, %d of at most %d queues", on.Name, p.program.mode, how, len(p.queues), on.Queues)
+	p.text = fmt.Sprintf("AF_XDP on %s, program %s, %d of at most %d queues", on.Name, p.program.mode, len(p.queues), on.Queues)
 	if on.MTU > largest(chunk) {
 		p.text += fmt.Sprintf(", packets up to %d bytes", largest(chunk))
 	}

@@ -133,25 +133,29 @@ func load(local netip.Addr, largest, queues int) (*program, error) {
 	return p, nil
 }
 
-// attach puts the program in the driver's hook, or else in the generic one. The link ends with its
-// last descriptor, so with the process.
-func (p *program) attach(index int, generic bool) error {
-	options := link.XDPOptions{Program: p.program, Interface: index, Flags: link.XDPDriverMode}
-	var inDriver, err error
-	if !generic {
-		if p.hook, inDriver = link.AttachXDP(options); inDriver == nil {
+// attach puts the program where mode says. The link ends with its last descriptor, so with the process.
+func (p *program) attach(on ether.Interface, mode Mode) (err error) {
+	options := link.XDPOptions{Program: p.program, Interface: on.Index}
+	why := ""
+	if mode == Auto && on.Kind == "veth" {
+		mode, why = Generic, ", which spares the segmentation offload of veth"
+	}
+	if mode != Generic {
+		options.Flags = link.XDPDriverMode
+		if p.hook, err = link.AttachXDP(options); err == nil {
 			p.mode = "in the driver"
 			return nil
 		}
+		if mode == Driver {
+			return fmt.Errorf("xdp: attaching the program to the driver of %s: %w", on.Name, err)
+		}
+		why = fmt.Sprintf(", as the driver says %q", err)
 	}
 	options.Flags = link.XDPGenericMode
 	if p.hook, err = link.AttachXDP(options); err != nil {
-		return fmt.Errorf("xdp: attaching the program: %w", errors.Join(inDriver, err))
+		return fmt.Errorf("xdp: attaching the program to %s: %w%s", on.Name, err, why)
 	}
-	p.mode = "generic"
-	if inDriver != nil {
-		p.mode = fmt.Sprintf("generic, as the driver has none: %v", inDriver)
-	}
+	p.mode = "in the generic hook" + why
 	return nil
 }
 

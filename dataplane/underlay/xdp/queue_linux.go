@@ -30,7 +30,6 @@ const frameRoom = 256
 type ring[T any] struct {
 	memory             []byte
 	producer, consumer *atomic.Uint32
-	flags              *atomic.Uint32
 	slots              []T
 }
 
@@ -42,7 +41,7 @@ func mapRing[T any](fd int, page int64, at unix.XDPRingOffset, size int) (r ring
 		return r, os.NewSyscallError("mmap", err)
 	}
 	word := func(offset uint64) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&r.memory[offset])) } //nolint:gosec // G103: laid out by the kernel
-	r.producer, r.consumer, r.flags = word(at.Producer), word(at.Consumer), word(at.Flags)
+	r.producer, r.consumer = word(at.Producer), word(at.Consumer)
 	r.slots = unsafe.Slice((*T)(unsafe.Pointer(&r.memory[at.Desc])), size) //nolint:gosec // G103: as above
 	return r, nil
 }
@@ -53,8 +52,6 @@ func (r *ring[T]) slot(i uint32) *T { return &r.slots[i&uint32(len(r.slots)-1)] 
 // filled is how many slots wait for the consumer. The other side is trusted to keep to the size.
 func (r *ring[T]) filled() uint32 { return r.producer.Load() - r.consumer.Load() }
 
-func (r *ring[T]) needWakeup() bool { return r.flags.Load()&unix.XDP_RING_NEED_WAKEUP != 0 }
-
 // A queue is the socket of one receive queue with its memory: rxFrames frames to receive in, then
 // txFrames to send from.
 type queue struct {
@@ -64,14 +61,12 @@ type queue struct {
 	file   *os.File
 	conn   syscall.RawConn
 	fd     int // valid while file is open: sending must hold it
-	copied bool
 	drops  *ether.Drops
 
 	// Of the receiver.
 	fill    ring[uint64]
 	rx      ring[unix.XDPDesc]
 	ready   func(fd uintptr) bool
-	wake    func(fd uintptr)
 	packets [maxBatch]ether.Packet
 	held    [maxBatch]uint64 // frames of the last batch
 	holding int
@@ -86,15 +81,15 @@ type queue struct {
 }
 
 // openQueue binds a socket to a receive queue.
-func openQueue(index, id int, chunk uint64, zeroCopy bool, drops *ether.Drops) (*queue, error) {
+func openQueue(index, id int, chunk uint64, drops *ether.Drops) (*queue, error) {
 	q := &queue{id: id, chunk: chunk, drops: drops}
-	if err := q.open(index, zeroCopy); err != nil {
+	if err := q.open(index); err != nil {
 		return nil, errors.Join(fmt.Errorf("xdp: queue %d: %w", id, err), q.close())
 	}
 	return q, nil
 }
 
-func (q *queue) open(index int, zeroCopy bool) (err error) {
+func (q *queue) open(index int) (err error) {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
@@ -110,15 +105,15 @@ func (q *queue) open(index int, zeroCopy bool) (err error) {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20)
 	// More than 32 packets a call; since Linux 6.18.
 	_ = unix.SetsockoptInt(fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, txFrames)
-	if err := q.bind(index, zeroCopy); err != nil {
+	if err := q.bind(index); err != nil {
 		return err
 	}
 	q.ready = func(uintptr) bool { return q.rx.filled() != 0 }
-	q.wake = func(fd uintptr) { _, _, _ = unix.Syscall6(unix.SYS_RECVFROM, fd, 0, 0, unix.MSG_DONTWAIT, 0, 0) }
 	for i := range uint64(rxFrames) {
 		*q.fill.slot(uint32(i)) = i * q.chunk
 	}
 	q.fill.producer.Store(rxFrames)
+	q.free = make([]uint64, 0, txFrames)
 	for i := uint64(rxFrames + txFrames); i > rxFrames; i-- {
 		q.free = append(q.free, (i-1)*q.chunk)
 	}
@@ -160,21 +155,14 @@ func (q *queue) mapMemory() (err error) {
 
 // bind joins the socket to the receive queue. The kernel takes its time to part the queue from a
 // socket before, also from that of a process that has died.
-func (q *queue) bind(index int, zeroCopy bool) error {
-	const patience = 100                                                                                                          // times 10 ms
-	addr := &unix.SockaddrXDP{Flags: unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY, Ifindex: uint32(index), QueueID: uint32(q.id)} //nolint:gosec // G115: both small
-	if zeroCopy && unix.Bind(q.fd, addr) == nil {
-		return nil
-	}
-	q.copied = true
-	addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY
-	err := unix.Bind(q.fd, addr)
+func (q *queue) bind(index int) (err error) {
+	const patience = 100                                                                           // times 10 ms
+	addr := &unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(index), QueueID: uint32(q.id)} //nolint:gosec // G115: both small
 	for range patience {
-		if !errors.Is(err, unix.EBUSY) {
+		if err = unix.Bind(q.fd, addr); !errors.Is(err, unix.EBUSY) {
 			break
 		}
 		_, _ = unix.Poll(nil, 10)
-		err = unix.Bind(q.fd, addr)
 	}
 	return os.NewSyscallError("bind", err)
 }
@@ -275,9 +263,6 @@ func (q *queue) release() {
 	}
 	q.fill.producer.Store(next)
 	q.holding = 0
-	if q.fill.needWakeup() {
-		_ = q.conn.Control(q.wake)
-	}
 }
 
 // send puts the packets that are for this queue on their way, as pick tells, and those that are for
@@ -349,7 +334,7 @@ func (q *queue) kick(forFrame bool) error {
 	for try := 0; ; try++ {
 		errno := q.transmit()
 		switch {
-		case q.tx.filled() == 0 || !q.tx.needWakeup():
+		case q.tx.filled() == 0:
 			if !forFrame || len(q.free) != 0 {
 				return nil
 			}
@@ -366,7 +351,7 @@ func (q *queue) kick(forFrame bool) error {
 
 // transmit calls the kernel as long as it takes something.
 func (q *queue) transmit() (errno syscall.Errno) {
-	for q.tx.filled() != 0 && q.tx.needWakeup() {
+	for q.tx.filled() != 0 {
 		before := q.tx.consumer.Load()
 		_, _, errno = unix.Syscall6(unix.SYS_SENDTO, uintptr(q.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 		q.reap()
