@@ -7,7 +7,7 @@ import (
 )
 
 // avx2 is 256 lanes in registers of 256 bits: four words make a plane.
-var avx2 = implementation{
+var avx2 = implementation{ //nolint:gochecknoglobals // a row of the table of implementations
 	name:    "avx2",
 	level:   cpu.AVX2,
 	usable:  xcpu.X86.HasAVX2,

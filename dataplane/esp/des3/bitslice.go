@@ -161,7 +161,7 @@ func encryptSliced(ops []Op, words, few int) {
 		ops = ops[len(some):]
 		// The longest first: packets of one length end together, and those in use are always the first lanes.
 		for i := range some {
-			order[i] = uint8(i) //nolint:gosec // G115: below maxLanes
+			order[i] = uint8(i)
 		}
 		slices.SortFunc(order[:len(some)], func(a, b uint8) int { return len(some[b].Data) - len(some[a].Data) })
 		for from := 0; from < len(some); from += s.lanes() {
@@ -309,9 +309,9 @@ var keyBitTable = func() (t struct {
 				bit = half + (bit+turn)%28
 				if index[bit] == 0 {
 					// Byte j/6 of a round key has six bits, the first the highest.
-					t.from[n] = struct{ round, bit uint8 }{uint8(round), uint8(8*(j/6) + 5 - j%6)} //nolint:gosec // G115: below 64
+					t.from[n] = struct{ round, bit uint8 }{uint8(round), uint8(8*(j/6) + 5 - j%6)}
 					n++
-					index[bit] = uint8(n) //nolint:gosec // G115: at most keyBits
+					index[bit] = uint8(n)
 				}
 				t.order[round][j] = index[bit] - 1
 				t.offsets[round][j] = 32 * uint16(index[bit]-1)

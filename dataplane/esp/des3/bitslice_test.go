@@ -1,105 +1,150 @@
 package des3
 
 import (
-	"bytes"
-	"crypto/cipher"
-	"crypto/des" //nolint:gosec // G502: the oracle
+	"crypto/des"
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 )
 
-// random fills b.
-func random(r *rand.Rand, b []byte) []byte {
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
-	return b
+// eachWidth runs test with the number of words in a plane of each bit-sliced cipher.
+func eachWidth(t *testing.T, test func(t *testing.T, words int)) {
+	t.Helper()
+	eachImplementation(t, func(t *testing.T, im implementation) {
+		switch im.name {
+		case "avx2":
+			test(t, 4)
+		case "portable":
+			test(t, 1)
+		}
+	})
 }
 
-func block(t testing.TB, key []byte) cipher.Block {
-	b, err := des.NewTripleDESCipher(key)
+// randomKey is a key, and the same for the reference.
+func randomKey(t *testing.T, r *rand.Rand) (*Key, []byte) {
+	t.Helper()
+	raw := make([]byte, KeySize)
+	fill(r, raw)
+	key, err := NewKey(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return key, raw
 }
 
 func TestScalarBlock(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 1))
 	for range 200 {
-		raw := random(r, make([]byte, KeySize))
-		key, err := NewKey(raw)
+		key, raw := randomKey(t, r)
+		reference, err := des.NewTripleDESCipher(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var s scalarKey
 		s.expand(key)
-		in, want := random(r, make([]byte, BlockSize)), make([]byte, BlockSize)
-		block(t, raw).Encrypt(want, in)
-		b := binary.BigEndian.Uint64(in)
-		if got := s.encrypt(b); got != binary.BigEndian.Uint64(want) {
-			t.Fatalf("key %x: %x is encrypted to %x, want %x", raw, in, got, want)
+		in, want := make([]byte, BlockSize), make([]byte, BlockSize)
+		fill(r, in)
+		reference.Encrypt(want, in)
+		plain, sealed := binary.BigEndian.Uint64(in), binary.BigEndian.Uint64(want)
+		if got := s.encrypt(plain); got != sealed {
+			t.Fatalf("key %x: %x is encrypted to %016x, want %x", raw, in, got, want)
 		}
-		if got := s.decrypt(binary.BigEndian.Uint64(want)); got != b {
-			t.Fatalf("key %x: %x is decrypted to %x, want %x", raw, want, got, b)
+		if got := s.decrypt(sealed); got != plain {
+			t.Fatalf("key %x: %x is decrypted to %016x, want %x", raw, want, got, in)
 		}
 	}
 }
 
-// batch is random packets with random keys, IVs and lengths, in one buffer with room between them.
-func batch(t testing.TB, r *rand.Rand, n, keys, longest int) (memory []byte, ops []Op, raw [][]byte) {
-	var ks []*Key
-	var raws [][]byte
-	for range keys {
-		k := random(r, make([]byte, KeySize))
-		key, err := NewKey(k)
-		if err != nil {
-			t.Fatal(err)
+func TestScalarHalf(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 2))
+	for range 100 {
+		half := r.Uint32()
+		if got := scalarBits(scalarHalf(half)); got != half {
+			t.Errorf("%#08x becomes %#08x", half, got)
 		}
-		ks, raws = append(ks, key), append(raws, k)
+		b := r.Uint64()
+		if got := finalPermutation(initialPermutation(b)); got != b {
+			t.Errorf("%#016x becomes %#016x", b, got)
+		}
 	}
-	memory = random(r, make([]byte, n*(longest+3)*BlockSize))
-	at := 0
-	for range n {
-		at += r.IntN(8)
-		k := r.IntN(keys)
-		iv := memory[at : at+BlockSize]
-		at += BlockSize
-		size := BlockSize * r.IntN(longest+1)
-		ops = append(ops, Op{ks[k], iv, memory[at : at+size : at+size]})
-		raw = append(raw, raws[k])
-		at += size
-	}
-	return memory, ops, raw
 }
 
-func TestSlicedAgainstStandardLibrary(t *testing.T) {
-	for _, im := range implementations {
-		if !im.usable {
-			t.Logf("this machine does not have %s", im.name)
-			continue
+// Row i of matrix j is word words*i+j.
+func TestTranspose(t *testing.T) {
+	t.Parallel()
+	eachWidth(t, func(t *testing.T, words int) {
+		r := rand.New(rand.NewPCG(3, 3))
+		s := lanes{words: words}
+		var in, out [maxLanes]uint64
+		for i := range s.lanes() {
+			in[i] = r.Uint64()
 		}
-		t.Run(im.name, func(t *testing.T) {
-			t.Parallel()
-			r := rand.New(rand.NewPCG(4, 1))
-			for round := range 120 {
-				n := r.IntN([]int{2, 12, 80, 300}[round%4]) + 1
-				memory, ops, raw := batch(t, r, n, 1+round/4%3*r.IntN(n), 1+r.IntN(30))
-				plain := bytes.Clone(memory)
-				im.encrypt(ops)
-				sealed := bytes.Clone(memory)
-				im.decrypt(ops)
-				if !bytes.Equal(memory, plain) {
-					t.Fatalf("round %d, %d packets: decrypted is not what was encrypted", round, n)
-				}
-				for i, op := range ops {
-					cipher.NewCBCEncrypter(block(t, raw[i]), op.IV).CryptBlocks(op.Data, op.Data)
-				}
-				if !bytes.Equal(memory, sealed) {
-					t.Fatalf("round %d, %d packets: not what the standard library encrypts", round, n)
+		out = in
+		s.transpose(&out)
+		for j := range words {
+			for row := range 64 {
+				for column := range 64 {
+					if in[row*words+j]>>column&1 != out[column*words+j]>>row&1 {
+						t.Fatalf("bit %d of row %d of matrix %d is not bit %d of row %d", column, row, j, row, column)
+					}
 				}
 			}
-		})
-	}
+		}
+	})
+}
+
+// All ways to give the lanes keys: one key, again, a few runs of lanes, and a key of its own for each lane.
+func TestLaneKeys(t *testing.T) {
+	t.Parallel()
+	eachWidth(t, func(t *testing.T, words int) {
+		r := rand.New(rand.NewPCG(3, 4))
+		s := lanes{words: words}
+		var keys []*Key
+		for range s.lanes() {
+			key, _ := randomKey(t, r)
+			keys = append(keys, key)
+		}
+		for _, every := range []int{s.lanes(), s.lanes(), 1, s.lanes(), s.lanes() - 1, s.lanes() / 3, s.lanes(), 5, 1, s.lanes() / 2} {
+			for l := range s.lanes() {
+				s.want(keys[l/every], l)
+			}
+			s.setKeys()
+			for l := range s.lanes() {
+				key := keys[l/every]
+				for round, order := range keyBitTable.order {
+					for j, i := range order {
+						got := s.keys[int(i)*words+l%words] >> (l / words) & 1
+						if want := key.rounds[round] >> (8*(j/6) + 5 - j%6) & 1; got != want {
+							t.Fatalf("a key for every %d lanes: lane %d has %d for bit %d of round %d, want %d", every, l, got, j, round, want)
+						}
+						if 4*8*int(i) != int(keyBitTable.offsets[round][j]) {
+							t.Fatalf("bit %d of round %d: offset %d for bit %d of the key", j, round, keyBitTable.offsets[round][j], i)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// More packets than there are lanes, and more than are put in order at once.
+func TestMorePacketsThanLanes(t *testing.T) {
+	t.Parallel()
+	eachImplementation(t, func(t *testing.T, im implementation) {
+		for i, packets := range []int{191, 255, 256, 257, 300, 511, 512, 520, 700} {
+			for _, s := range []shape{
+				{packets: packets, keys: 1, blocks: 9},
+				{packets: packets, keys: 1, blocks: 7, equal: true, adjacent: true},
+				{packets: packets, keys: packets, blocks: 5, equal: true},
+				{packets: packets, keys: 4, blocks: 40, adjacent: true},
+			} {
+				newWorkload(t, uint64(i), s).check(t, im)
+				if t.Failed() {
+					t.Fatalf("%+v, seed %d", s, i)
+				}
+			}
+		}
+	})
 }

@@ -5,7 +5,7 @@ import "meshrouter/internal/cpu"
 //go:generate go run ./genbitslice
 
 // portable is Go without assembly: 64 lanes in words of 64 bits.
-var portable = implementation{
+var portable = implementation{ //nolint:gochecknoglobals // a row of the table of implementations
 	name:    "portable",
 	level:   cpu.Portable,
 	usable:  true,

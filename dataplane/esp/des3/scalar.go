@@ -63,7 +63,7 @@ func (s *scalarKey) decrypt(b uint64) uint64 { return s.block(b, rounds-1, -1) }
 
 // initialPermutation is IP of FIPS 46-3 of a block that was loaded as a big-endian number.
 func initialPermutation(b uint64) (left, right uint32) {
-	l, r := uint32(b>>32), uint32(b)
+	l, r := uint32(b>>32), uint32(b) //nolint:gosec // G115: its halves
 	l, r = exchange(l, r, 4, 0x0f0f0f0f)
 	l, r = exchange(l, r, 16, 0x0000ffff)
 	r, l = exchange(r, l, 2, 0x33333333)
