@@ -7,27 +7,34 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 )
 
 // The parts.
 const (
-	Crypto = "crypto"
-	SPF    = "spf"
-	IKE    = "ike"
-	Tunnel = "tunnel"
+	Crypto    = "crypto"
+	SPF       = "spf"
+	IKE       = "ike"
+	ScaleTo   = "scale"
+	Tunnel    = "tunnel"
+	Profiling = "profile"
 )
 
-// Parts lists the names of all parts, in the order in which they run.
-func Parts() []string { return []string{Crypto, SPF, IKE, Tunnel} }
+// Parts lists the names of all parts, in the order in which they run. Profiling slows what it looks at,
+// so it runs only when it is named.
+func Parts() []string { return append(defaultParts(), Profiling) }
+
+func defaultParts() []string { return []string{Crypto, SPF, IKE, ScaleTo, Tunnel} }
 
 // Options says what to measure and how to show it. The zero value measures everything at length.
 type Options struct {
-	Parts  []string // names of Parts, once each; empty: all
-	Quick  bool     // all four parts within 50 seconds, of fewer and shorter rounds
+	Parts  []string // names of Parts, once each; empty: all but the profile
+	Quick  bool     // within 50 seconds, of fewer and shorter rounds
 	JSON   bool     // write one Document to Stdout; else tables
 	Binary string   // the meshrouter that runs at the two sites; empty: this executable
+	Rounds int      // at most; 0: as many as Quick says
 	// Version is that of the program, for the document.
 	Version        string
 	Stdout, Stderr io.Writer // figures and progress; nil: discard
@@ -48,18 +55,31 @@ const (
 	fullRounds  = 15
 )
 
+// quickTime is what all parts together may take with Quick, without what they prepare; a part that runs
+// alone gets all of it, in longer slices and more rounds.
+const quickTime = 38 * time.Second
+
 // plan turns a pace into rounds; what a part prepares before its rounds comes on top.
-func (p pace) plan(quick bool) rounds {
-	if quick {
-		return rounds{budget: p.quick, slice: p.quickSlice, least: leastRounds, most: fullRounds}
+func (r *run) plan(p pace) rounds {
+	most := cmp.Or(r.Rounds, fullRounds)
+	if r.Quick {
+		stretch := float64(quickTime) / float64(r.quickTotal)
+		return rounds{budget: time.Duration(float64(p.quick) * stretch), slice: p.quickSlice, least: min(leastRounds, most), most: most}
 	}
-	return rounds{budget: p.full, slice: p.fullSlice, least: fullRounds, most: fullRounds}
+	return rounds{budget: p.full, slice: p.fullSlice, least: most, most: most}
+}
+
+// quickShares is how Quick divides its time; a part may form several paces of its share.
+var quickShares = map[string]time.Duration{
+	Crypto: 6 * time.Second, SPF: 2 * time.Second, IKE: 2 * time.Second, ScaleTo: 4 * time.Second, Tunnel: 24 * time.Second,
+	Profiling: 5 * time.Second,
 }
 
 // A run is one call of Run.
 type run struct {
 	Options
-	doc *Document
+	doc        *Document
+	quickTotal time.Duration // of the parts that run
 }
 
 // say writes a line of progress.
@@ -71,22 +91,36 @@ func (r *run) say(format string, args ...any) {
 func Run(ctx context.Context, o Options) error {
 	o.Stdout, o.Stderr = cmp.Or[io.Writer](o.Stdout, io.Discard), cmp.Or[io.Writer](o.Stderr, io.Discard)
 	if len(o.Parts) == 0 {
-		o.Parts = Parts()
+		o.Parts = defaultParts()
+	}
+	var err error
+	if o.Binary == "" {
+		if o.Binary, err = os.Executable(); err != nil {
+			return err
+		}
 	}
 	for _, p := range o.Parts {
 		if !slices.Contains(Parts(), p) {
 			return fmt.Errorf("there is no part %q: there are %v", p, Parts())
 		}
 	}
-	if slices.Contains(o.Parts, Tunnel) {
+	for _, p := range []string{Tunnel, Profiling} {
+		if !slices.Contains(o.Parts, p) {
+			continue
+		}
 		if err := tunnelPossible(); err != nil {
-			return fmt.Errorf("bench %s: %w", Tunnel, err)
+			return fmt.Errorf("bench %s: %w", p, err)
 		}
 	}
 	before := readTicks()
 	begun := time.Now()
 	r := &run{Options: o, doc: newDocument(begun, o)}
-	parts := map[string]func(context.Context) error{Crypto: r.crypto, SPF: r.spf, IKE: r.ike, Tunnel: r.tunnel}
+	for _, p := range o.Parts {
+		r.quickTotal += quickShares[p]
+	}
+	parts := map[string]func(context.Context) error{
+		Crypto: r.crypto, SPF: r.spf, IKE: r.ike, ScaleTo: r.scale, Tunnel: r.tunnel, Profiling: r.profile,
+	}
 	for _, p := range Parts() {
 		if !slices.Contains(o.Parts, p) {
 			continue

@@ -1,53 +1,43 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"os/exec"
+	"slices"
 	"time"
 
 	"meshrouter/dataplane/esp"
+	"meshrouter/dataplane/esp/aescbc"
+	"meshrouter/dataplane/esp/des3"
+	"meshrouter/dataplane/esp/hmacs"
+	"meshrouter/internal/cpu"
 )
-
-// A suite is a cipher with its integrity, and what the keys of it look like.
-type suite struct {
-	cipher          esp.Cipher
-	auth            esp.Auth
-	encKey, authKey int // bytes, with the salt
-}
-
-// suiteTable is what old peers speak, and what is fast.
-var suiteTable = []suite{
-	{esp.TripleDESCBC, esp.HMACSHA1, 24, 20},
-	{esp.AESCBC, esp.HMACSHA1, 16, 20},
-	{esp.AESCBC, esp.HMACSHA256, 32, 32},
-	{esp.AESGCM16, esp.NoAuth, 20, 0},
-	{esp.AESGCM16, esp.NoAuth, 36, 0},
-	{esp.ChaCha20Poly1305, esp.NoAuth, 36, 0},
-}
 
 var (
 	sizeTable  = []int{64, 256, 1408} // bytes of payload
-	batchTable = []int{1, 8, 64}      // packets
+	batchTable = []int{1, 8, 64, 128} // packets
+	curveTable = []cpu.Level{cpu.Portable, cpu.AVX2, cpu.AVX512}
 )
 
-// The point at which 3DES is compared.
+// The size that ratios of ciphers are told at, and the longest curve.
 const (
 	comparedBytes = 1408
 	comparedBatch = 64
+	widerBatch    = 256 // what it takes to fill AVX2's lanes twice
+)
+
+// The contestants.
+const (
+	ours     = "meshrouter"
+	goBy     = "go"
+	opensslC = "openssl"
 )
 
 // testSPI names the one SA of a measurement.
 const testSPI = 0x10000001
-
-// key is a key of n bytes that is no weak one.
-func key(n int) []byte {
-	k := make([]byte, n)
-	for i := range k {
-		k[i] = byte((i*37 + 11) & 0xff)
-	}
-	return k
-}
 
 // A batch is packets of one SA, ready to be sealed and opened again and again.
 type batch struct {
@@ -86,15 +76,6 @@ func newBatch(s suite, size, n int) (*batch, error) {
 	return b, nil
 }
 
-// payload is what packet i carries.
-func payload(size, i int) []byte {
-	b := make([]byte, size)
-	for j := range b {
-		b[j] = byte((i + j) & 0xff)
-	}
-	return b
-}
-
 // seal seals the batch in place. What lies in the buffers is sealed whatever it is: after the first
 // time it is the ciphertext of the last time, which takes as long.
 func (b *batch) seal() {
@@ -118,117 +99,10 @@ func (b *batch) open() {
 	b.scratch.Open(b.jobs)
 }
 
-// A cryptoEntry is one figure.
-type cryptoEntry struct {
-	CryptoRow
-	work func()
-}
-
-func newCryptoEntry(s suite, work string, size, n int) (cryptoEntry, error) {
-	b, err := newBatch(s, size, n)
-	if err != nil {
-		return cryptoEntry{}, err
-	}
-	e := cryptoEntry{CryptoRow{Suite: b.out.Suite(), Work: work, Bytes: size, Batch: n}, b.seal}
-	if work == "open" {
-		e.work = b.open
-	}
-	return e, b.verify(s)
-}
-
-// crypto measures all suites, and 3DES beside crypto/des.
-func (r *run) crypto(ctx context.Context) error {
-	if err := r.compareDES(ctx); err != nil {
-		return err
-	}
-	var entries []cryptoEntry
-	for _, s := range suiteTable {
-		for _, work := range []string{"seal", "open"} {
-			for _, size := range sizeTable {
-				for _, n := range batchTable {
-					e, err := newCryptoEntry(s, work, size, n)
-					if err != nil {
-						return err
-					}
-					entries = append(entries, e)
-				}
-			}
-		}
-	}
-	plan := pace{quick: 6 * time.Second, full: time.Minute, quickSlice: 8 * time.Millisecond, fullSlice: 40 * time.Millisecond}.plan(r.Quick)
-	values, err := plan.run(ctx, len(entries), func(i int) (float64, error) {
-		e := &entries[i]
-		return perSecond(plan.slice, e.work) * float64(e.Batch), nil
-	})
-	if err != nil {
-		return err
-	}
-	for i, e := range entries {
-		row := e.CryptoRow
-		row.Packets = newSample(values[i]).Median
-		for j := range values[i] {
-			values[i][j] *= float64(row.Bytes) / 1e6
-		}
-		row.Mbyte = newSample(values[i])
-		r.doc.Crypto = append(r.doc.Crypto, row)
-	}
-	r.say("  %d suites at %d sizes and %d batches, %d rounds", len(suiteTable), len(sizeTable), len(batchTable), len(values[0]))
-	return nil
-}
-
-// compareDES pairs our 3DES with crypto/des.
-func (r *run) compareDES(ctx context.Context) error {
-	ours, err := newBatch(suiteTable[0], comparedBytes, comparedBatch)
-	if err != nil {
-		return err
-	}
-	if err := ours.verify(suiteTable[0]); err != nil {
-		return err
-	}
-	theirs, err := newPlain(suiteTable[0])
-	if err != nil {
-		return err
-	}
-	buffer := make([]byte, comparedBytes+esp.HeadRoom+esp.TailRoom)
-	seq := uint32(0)
-	work := []func(){
-		ours.seal,
-		func() {
-			for i := range ours.buffers {
-				seq++
-				theirs.seal(buffer, seq, ours.buffers[i][esp.HeadRoom:][:comparedBytes])
-			}
-		},
-		ours.open,
-		func() {
-			for i := range ours.packets {
-				copy(ours.arrived[i], ours.packets[i])
-				_, _ = theirs.open(ours.arrived[i])
-			}
-		},
-	}
-	plan := pace{quick: 2 * time.Second, full: 15 * time.Second, quickSlice: 25 * time.Millisecond, fullSlice: 200 * time.Millisecond}.plan(r.Quick)
-	values, err := plan.run(ctx, len(work), func(i int) (float64, error) {
-		return perSecond(plan.slice, work[i]) * comparedBatch * comparedBytes / 1e6, nil
-	})
-	if err != nil {
-		return err
-	}
-	r.doc.DES3 = &DES3{
-		EncryptVsCryptoDES: r.doc.note("des3.encrypt_vs_crypto_des", ratios(values[0], values[1])),
-		DecryptVsCryptoDES: r.doc.note("des3.decrypt_vs_crypto_des", ratios(values[2], values[3])),
-		Bytes:              comparedBytes, Batch: comparedBatch,
-		EncryptMbyte: r.doc.note("des3.encrypt_mbyte_per_second", values[0]),
-		DecryptMbyte: r.doc.note("des3.decrypt_mbyte_per_second", values[2]),
-	}
-	r.say("  3DES beside crypto/des: %.2f encrypt, %.2f decrypt", r.doc.DES3.EncryptVsCryptoDES, r.doc.DES3.DecryptVsCryptoDES)
-	return nil
-}
-
 // verify opens the batch's packets with the standard library, and packets that the standard library has
 // sealed with the batch's SA.
 func (b *batch) verify(s suite) error {
-	name := strings.ReplaceAll(b.out.Suite(), "/", " with ")
+	name := b.out.Suite()
 	p, err := newPlain(s)
 	if err != nil {
 		return err
@@ -248,11 +122,243 @@ func (b *batch) verify(s suite) error {
 			return fmt.Errorf("%s: packet %d does not open: %w", name, i, err)
 		}
 	}
-	pkt := p.seal(make([]byte, b.size+esp.HeadRoom+esp.TailRoom), 1, payload(b.size, 0)) //nolint:gosec // G407: the IV is drawn inside
+	pkt := p.seal(make([]byte, b.size+esp.HeadRoom+esp.TailRoom), 1, payload(b.size, 0), nil) //nolint:gosec // G407: the IV is drawn inside
 	jobs := []esp.Job{{SA: b.in, Pkt: pkt}}
 	new(esp.Batch).Open(jobs)
 	if jobs[0].Err != nil || string(jobs[0].Pkt) != string(payload(b.size, 0)) {
 		return fmt.Errorf("%s: a packet of the standard library does not open: %w", name, jobs[0].Err)
 	}
 	return nil
+}
+
+// Implementations are what our own ciphers use on this machine.
+func implementations() map[string]string {
+	return map[string]string{
+		"level": cpu.Max().String(), "des3": des3.Implementation(), "aescbc": aescbc.Implementation(),
+		"hmac-sha1": hmacs.Implementation(hmacs.SHA1), "hmac-sha256": hmacs.Implementation(hmacs.SHA256),
+	}
+}
+
+// A cryptoEntry is one figure of the part crypto.
+type cryptoEntry struct {
+	workload
+	by string
+}
+
+// A contest is the contestants and what they are measured at.
+type contest struct {
+	contestants map[string]contestant
+	order       []string
+	entries     []cryptoEntry
+	values      [][]float64
+}
+
+// newContest starts the contestants; those that cannot be had are noted with the reason.
+func (r *run) newContest(ctx context.Context) *contest {
+	c := &contest{contestants: make(map[string]contestant)}
+	add := func(name, version string, of contestant, err error) {
+		p := Peer{Part: Crypto, Name: name, Version: version}
+		if err != nil {
+			p.Missing = err.Error()
+			r.say("  without %s: %v", name, err)
+		} else {
+			c.contestants[name] = of
+			c.order = append(c.order, name)
+		}
+		r.doc.Peers = append(r.doc.Peers, p)
+	}
+	add(ours, r.Version+" "+des3.Implementation(), newLibrary(ourTask), nil)
+	add(goBy, r.doc.Go, newLibrary(goTask), nil)
+	for _, l := range curveTable {
+		if l >= cpu.Max() {
+			continue // this process's own, or more than the machine has
+		}
+		w, err := levelChild(r.Binary, l)
+		version := ""
+		if err == nil {
+			version = w.name
+		}
+		add(ours+"-"+l.String(), version, w, err)
+	}
+	for _, l := range cLibraryTable {
+		program, err := l.build(ctx)
+		if err != nil {
+			add(l.name, "", nil, err)
+			continue
+		}
+		variants := []string{""}
+		if l.source == "intel.c" {
+			variants = intelVariants
+		}
+		for _, v := range variants {
+			name := l.name
+			if v != "" {
+				name = intelPrefix + v
+			}
+			w, err := startChild(exec.Command(program, v)) //nolint:gosec,noctx // our own harness; it ends with its input
+			version := ""
+			if err == nil {
+				version = w.name
+			}
+			add(name, version, w, err)
+		}
+	}
+	return c
+}
+
+// intelVariants are those that Intel's library has code for; in the first one, DES is scalar.
+var intelVariants = []string{"sse", "avx2", "avx512"}
+
+const intelPrefix = "intel-"
+
+func (c *contest) close() error {
+	var errs []error
+	for _, of := range c.contestants {
+		errs = append(errs, of.close())
+	}
+	return errors.Join(errs...)
+}
+
+// enter adds a figure, unless it is there or the contestant does not offer it. Before, the result is
+// compared with the Go library's, byte by byte.
+func (c *contest) enter(by string, w workload) error {
+	e := cryptoEntry{w, by}
+	of := c.contestants[by]
+	if of == nil || slices.Contains(c.entries, e) {
+		return nil
+	}
+	got, err := of.check(w)
+	if errors.Is(err, errNotOffered) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %v: %w", by, w, err)
+	}
+	want, err := c.contestants[goBy].check(w)
+	if err != nil {
+		return fmt.Errorf("%s: %v: %w", goBy, w, err)
+	}
+	if got != nil && want != nil && !bytes.Equal(got, want) {
+		return fmt.Errorf("%s: %v gives something else than Go's libraries", by, w)
+	}
+	c.entries = append(c.entries, e)
+	return nil
+}
+
+// enterAll says what is measured: everything at full length, with Quick what the headlines need and the
+// ends of each range.
+func (c *contest) enterAll(quick bool) error {
+	var errs []error
+	enter := func(by string, w workload) { errs = append(errs, c.enter(by, w)) }
+	portable, avx2 := ours+"-"+cpu.Portable.String(), ours+"-"+cpu.AVX2.String()
+	for _, by := range c.order {
+		level := by == portable || by == avx2
+		for _, work := range workTable {
+			for _, size := range sizeTable {
+				for _, n := range batchTable {
+					w := workload{work, size, n}
+					switch {
+					case level:
+					case quick && (size == 256 || n == 8 || n == 128):
+					case quick && by != ours && by != goBy && size != comparedBytes:
+					default:
+						enter(by, w)
+					}
+				}
+			}
+		}
+		for _, w := range []workload{{des3Encrypt, comparedBytes, 1}, {des3Encrypt, comparedBytes, comparedBatch}, {des3Encrypt, comparedBytes, widerBatch}, {des3Decrypt, comparedBytes, 1}} {
+			if level || by == ours || by == goBy {
+				enter(by, w)
+			}
+		}
+		if (level || by == ours) && !quick {
+			for n := 1; n <= comparedBatch; n++ {
+				enter(by, workload{des3Encrypt, comparedBytes, n})
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// find returns an entry's values by round, or nil.
+func (c *contest) find(by string, w workload) []float64 {
+	if i := slices.Index(c.entries, cryptoEntry{w, by}); i >= 0 {
+		return c.values[i]
+	}
+	return nil
+}
+
+// crypto measures our ciphers beside others.
+func (r *run) crypto(ctx context.Context) (err error) {
+	defer holdToOneCore()()
+	c := r.newContest(ctx)
+	defer func() { err = errors.Join(err, c.close()) }()
+	if err := c.enterAll(r.Quick); err != nil {
+		return err
+	}
+	plan := r.plan(pace{quick: 6 * time.Second, full: 6 * time.Minute, quickSlice: 5 * time.Millisecond, fullSlice: 12 * time.Millisecond})
+	c.values, err = plan.run(ctx, len(c.entries), func(i int) (float64, error) {
+		e := &c.entries[i]
+		v, err := c.contestants[e.by].rate(e.workload, plan.slice)
+		return v / 1e6, err
+	})
+	if err != nil {
+		return err
+	}
+	r.doc.Implementations = implementations()
+	for i, e := range c.entries {
+		row := CryptoRow{Work: e.work, By: e.by, Bytes: e.bytes, Batch: e.batch, Mbyte: newSample(c.values[i])}
+		if own := c.find(ours, e.workload); own != nil && e.by != ours {
+			ratio := newSample(ratios(own, c.values[i]))
+			row.Ours = &ratio
+		}
+		r.doc.Crypto = append(r.doc.Crypto, row)
+	}
+	r.headlines(c)
+	r.say("  %d figures, %d rounds; 3DES beside crypto/des: %.2f encrypt, %.2f decrypt", len(c.entries), len(c.values[0]),
+		r.doc.DES3["encrypt_vs_crypto_des"], r.doc.DES3["decrypt_vs_crypto_des"])
+	return nil
+}
+
+// headlines forms the ratios of 3DES that are looked for by name.
+func (r *run) headlines(c *contest) {
+	r.doc.DES3 = make(map[string]float64)
+	note := func(name string, a, b []float64) {
+		if len(a) > 0 && len(b) > 0 {
+			r.doc.DES3[name] = r.doc.note("des3."+name, ratios(a, b))
+		}
+	}
+	encrypt, wide := workload{des3Encrypt, comparedBytes, comparedBatch}, workload{des3Encrypt, comparedBytes, widerBatch}
+	decrypt := workload{des3Decrypt, comparedBytes, 1}
+	seal := workload{des3Seal, comparedBytes, comparedBatch}
+	note("encrypt_vs_crypto_des", c.find(ours, encrypt), c.find(goBy, encrypt))
+	note("decrypt_vs_crypto_des", c.find(ours, decrypt), c.find(goBy, decrypt))
+	avx2 := ours // on a machine that has no more
+	if cpu.Max() > cpu.AVX2 {
+		avx2 += "-" + cpu.AVX2.String()
+	}
+	if cpu.Max() >= cpu.AVX2 {
+		note("avx2_encrypt_vs_crypto_des", c.find(avx2, encrypt), c.find(goBy, encrypt))
+		note("avx2_encrypt_256_vs_crypto_des", c.find(avx2, wide), c.find(goBy, wide))
+		note("avx2_decrypt_vs_crypto_des", c.find(avx2, decrypt), c.find(goBy, decrypt))
+	}
+	portable := ours
+	if cpu.Max() > cpu.Portable {
+		portable += "-" + cpu.Portable.String()
+	}
+	note("portable_encrypt_vs_crypto_des", c.find(portable, encrypt), c.find(goBy, encrypt))
+	note("portable_decrypt_vs_crypto_des", c.find(portable, decrypt), c.find(goBy, decrypt))
+	note("mixed_vs_same_key", c.find(ours, workload{des3Mixed, comparedBytes, comparedBatch}), c.find(ours, encrypt))
+	note("seal_vs_openssl", c.find(ours, seal), c.find(opensslC, seal))
+	var best []float64 // Intel's best variant in each round
+	for _, v := range intelVariants {
+		for i, x := range c.find(intelPrefix+v, encrypt) {
+			if i == len(best) {
+				best = append(best, 0)
+			}
+			best[i] = max(best[i], x)
+		}
+	}
+	note("encrypt_vs_intel", c.find(ours, encrypt), best)
 }

@@ -10,17 +10,12 @@ import (
 // errIperf is wrapped by what iperf3 complains about.
 var errIperf = errors.New("iperf3")
 
-// udpBytes is the payload of a UDP packet; it fits every tunnel on a link of 1500 bytes.
-const udpBytes = 1340
-
 // An iperfResult is what a run of iperf3 found.
 type iperfResult struct {
 	mbit        float64 // payload that arrived, 10^6 bits a second
 	bytes       float64 // that arrived
-	packets     float64 // UDP: that arrived, a second
-	lostPercent float64 // UDP
-	retransmits float64 // TCP: segments a second
-	congestion  string  // TCP
+	retransmits float64 // segments a second
+	congestion  string
 	version     string
 }
 
@@ -29,8 +24,6 @@ func parseIperf(document []byte) (r iperfResult, err error) {
 	type sum struct {
 		Seconds     float64 `json:"seconds"`
 		Bytes       float64 `json:"bytes"`
-		Packets     float64 `json:"packets"`
-		Lost        float64 `json:"lost_packets"`
 		Retransmits float64 `json:"retransmits"`
 	}
 	var d struct {
@@ -58,10 +51,6 @@ func parseIperf(document []byte) (r iperfResult, err error) {
 		mbit: in.Bytes * 8 / in.Seconds / 1e6, bytes: in.Bytes,
 		retransmits: out.Retransmits / out.Seconds, congestion: d.End.Congestion,
 		version: strings.TrimPrefix(d.Start.Version, "iperf "),
-	}
-	if in.Packets > 0 {
-		r.packets = (in.Packets - in.Lost) / in.Seconds
-		r.lostPercent = 100 * in.Lost / in.Packets
 	}
 	return r, nil
 }

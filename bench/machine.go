@@ -3,17 +3,23 @@ package bench
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/cpu"
+
+	"meshrouter/dataplane/esp/aescbc"
+	"meshrouter/dataplane/esp/des3"
+	"meshrouter/dataplane/esp/hmacs"
 )
 
 // A Machine is the kind of machine that was measured, and how much of it was to be had.
 type Machine struct {
-	CPU      string   `json:"cpu"`
+	CPU      string   `json:"cpu"` // its model, and what our ciphers chose of it
+	Model    string   `json:"cpu_model"`
 	Features []string `json:"cpu_features"` // those that ciphers care for
 	Cores    int      `json:"cores"`
 	System   string   `json:"system"` // linux/amd64
@@ -26,9 +32,10 @@ type Machine struct {
 
 func thisMachine() Machine {
 	m := Machine{
-		CPU: cmp.Or(cpuModel(), runtime.GOARCH), Features: features(), Cores: runtime.NumCPU(),
+		Model: cmp.Or(cpuModel(), runtime.GOARCH), Features: features(), Cores: runtime.NumCPU(),
 		System: runtime.GOOS + "/" + runtime.GOARCH, Kernel: kernel(), Go: runtime.Version(),
 	}
+	m.CPU = fmt.Sprintf("%s, 3DES by %s, AES-CBC by %s, HMAC-SHA1 by %s", m.Model, des3.Implementation(), aescbc.Implementation(), hmacs.Implementation(hmacs.SHA1))
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		first, _, _ := strings.Cut(string(text), " ")
 		if v, err := strconv.ParseFloat(first, 64); err == nil {
@@ -62,28 +69,45 @@ func features() []string {
 	return has
 }
 
-// ticks are the machine's clock ticks since boot: all, and those that a hypervisor took.
-type ticks struct{ all, stolen float64 }
+// ticks are the machine's clock ticks since boot: all, those in which a core had nothing to do, and those
+// that a hypervisor took.
+type ticks struct{ all, idle, stolen float64 }
 
-// readTicks reads /proc/stat; all zero where there is none.
-func readTicks() (t ticks) {
+// readTicks reads /proc/stat: all cores together; all zero where there is none.
+func readTicks() ticks {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return t
+		return ticks{}
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
-	const guest = 8 // user nice system idle iowait irq softirq steal; guests are counted in user
-	for i, f := range strings.Fields(string(line)) {
+	return parseTicks(string(line))
+}
+
+// parseTicks reads one line of /proc/stat.
+func parseTicks(line string) (t ticks) {
+	const idle, waiting, guest = 4, 5, 8 // user nice system idle iowait irq softirq steal; guests are counted in user
+	for i, f := range strings.Fields(line) {
 		v, err := strconv.ParseFloat(f, 64)
 		if err != nil || i > guest { // the first is the word cpu
 			continue
 		}
 		t.all += v
-		if i == guest {
+		switch i {
+		case idle, waiting:
+			t.idle += v
+		case guest:
 			t.stolen = v
 		}
 	}
 	return t
+}
+
+// idlePercent is how much of the time between two readings cores had nothing to do.
+func idlePercent(before, after ticks) float64 {
+	if all := after.all - before.all; all > 0 {
+		return 100 * (after.idle - before.idle) / all
+	}
+	return 0
 }
 
 // measured notes what was stolen between two readings.

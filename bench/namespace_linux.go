@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // A namespace is a network namespace without a name: the thread that entered it keeps it. When that
@@ -26,7 +27,8 @@ type namespace struct {
 	done chan struct{}
 }
 
-func newNamespace() (*namespace, error) {
+// The thread, and so its processes, are held to the cores; none: to none.
+func newNamespace(cores []int) (*namespace, error) {
 	n := &namespace{fd: netns.None(), jobs: make(chan func()), done: make(chan struct{})}
 	go func() { // ends with close
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
@@ -36,6 +38,15 @@ func newNamespace() (*namespace, error) {
 		}
 	}()
 	err := n.do(func() (err error) {
+		if len(cores) > 0 {
+			var set unix.CPUSet
+			for _, c := range cores {
+				set.Set(c)
+			}
+			if err := unix.SchedSetaffinity(0, &set); err != nil {
+				return fmt.Errorf("hold a site to cores %v: %w", cores, err)
+			}
+		}
 		if n.fd, err = netns.New(); err != nil {
 			return fmt.Errorf("network namespace: %w", err)
 		}
@@ -113,6 +124,32 @@ func join(a *namespace, aName string, b *namespace, bName string) error {
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: aName}, PeerName: bName, PeerNamespace: netlink.NsFd(int(b.fd))}
 	if err := a.nl.LinkAdd(veth); err != nil {
 		return fmt.Errorf("veth %s: %w", strings.Join([]string{aName, bName}, "-"), err)
+	}
+	return nil
+}
+
+// statistics are the counters of a device.
+func (n *namespace) statistics(device string) (netlink.LinkStatistics, error) {
+	link, err := n.nl.LinkByName(device)
+	if err != nil {
+		return netlink.LinkStatistics{}, fmt.Errorf("interface %s: %w", device, err)
+	}
+	if s := link.Attrs().Statistics; s != nil {
+		return *s, nil
+	}
+	return netlink.LinkStatistics{}, fmt.Errorf("interface %s has no counters", device)
+}
+
+// route sends what is for an address into a device, from another address.
+func (n *namespace) route(to, device, from string) error {
+	link, err := n.nl.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", device, err)
+	}
+	dst := net.IPNet{IP: net.ParseIP(to).To4(), Mask: net.CIDRMask(32, 32)}
+	r := netlink.Route{LinkIndex: link.Attrs().Index, Dst: &dst, Src: net.ParseIP(from), Scope: netlink.SCOPE_LINK}
+	if err := n.nl.RouteReplace(&r); err != nil {
+		return fmt.Errorf("route to %s by %s: %w", to, device, err)
 	}
 	return nil
 }

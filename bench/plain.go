@@ -24,8 +24,9 @@ type plain struct {
 	block cipher.Block // CBC with mac, or
 	mac   hash.Hash
 	icv   int
-	aead  cipher.AEAD // a combined mode with salt
-	salt  []byte
+	aead  cipher.AEAD // a combined mode
+	nonce []byte      // its salt, and room for the IV
+	sum   []byte      // room for the hash
 }
 
 var errPlain = errors.New("integrity check failed")
@@ -45,10 +46,10 @@ func newPlain(s suite) (*plain, error) {
 		if b, err = aes.NewCipher(k[:len(k)-4]); err == nil {
 			p.aead, err = cipher.NewGCM(b)
 		}
-		p.salt = k[len(k)-4:]
+		p.nonce = append(k[len(k)-4:], make([]byte, 8)...)
 	case esp.ChaCha20Poly1305:
 		p.aead, err = chacha20poly1305.New(k[:len(k)-4])
-		p.salt = k[len(k)-4:]
+		p.nonce = append(k[len(k)-4:], make([]byte, 8)...)
 	default:
 		err = fmt.Errorf("no plain twin of cipher %d", s.cipher)
 	}
@@ -62,27 +63,44 @@ func newPlain(s suite) (*plain, error) {
 	return p, err
 }
 
-// seal writes a packet to the beginning of buf.
-func (p *plain) seal(buf []byte, seq uint32, payload []byte) []byte {
+// ivLen is the length of the IV in each packet.
+func (p *plain) ivLen() int {
+	if p.aead != nil {
+		return 8
+	}
+	return p.block.BlockSize()
+}
+
+// seal writes a packet to the beginning of buf. Without an IV it draws one for CBC; a combined mode always
+// counts (RFC 4106, 7634).
+func (p *plain) seal(buf []byte, seq uint32, payload, iv []byte) []byte {
 	binary.BigEndian.PutUint32(buf, testSPI)
 	binary.BigEndian.PutUint32(buf[4:], seq)
-	if p.aead != nil { // RFC 4106, 7634: an IV of 8 bytes, whole words
-		iv := buf[espHeader:][:8]
-		binary.BigEndian.PutUint64(iv, uint64(seq))
+	if p.aead != nil {
+		binary.BigEndian.PutUint64(buf[espHeader:], uint64(seq))
+		copy(p.nonce[4:], buf[espHeader:][:8])
 		body := trailer(buf[espHeader+8:], payload, 4)
-		sealed := p.aead.Seal(body[:0], append(append([]byte(nil), p.salt...), iv...), body, buf[:espHeader])
+		sealed := p.aead.Seal(body[:0], p.nonce, body, buf[:espHeader])
 		return buf[:espHeader+8+len(sealed)]
 	}
 	n := p.block.BlockSize()
-	iv := buf[espHeader:][:n]
-	_, _ = rand.Read(iv) // never fails
+	if iv == nil {
+		_, _ = rand.Read(buf[espHeader:][:n]) // never fails
+	}
+	copy(buf[espHeader:], iv)
+	iv = buf[espHeader:][:n]
 	body := trailer(buf[espHeader+n:], payload, n)
 	cipher.NewCBCEncrypter(p.block, iv).CryptBlocks(body, body)
 	end := espHeader + n + len(body)
-	p.mac.Reset()
-	p.mac.Write(buf[:end])
-	copy(buf[end:], p.mac.Sum(nil)[:p.icv])
+	copy(buf[end:], p.hmac(buf[:end]))
 	return buf[:end+p.icv]
+}
+
+func (p *plain) hmac(b []byte) []byte {
+	p.mac.Reset()
+	p.mac.Write(b)
+	p.sum = p.mac.Sum(p.sum[:0])
+	return p.sum[:p.icv]
 }
 
 // trailer writes payload, padding 1 2 3 …, its length and the next header to b (RFC 4303, 2.4).
@@ -100,16 +118,14 @@ func trailer(b, payload []byte, block int) []byte {
 func (p *plain) open(pkt []byte) ([]byte, error) {
 	var body []byte
 	if p.aead != nil {
-		nonce := append(append([]byte(nil), p.salt...), pkt[espHeader:][:8]...)
+		copy(p.nonce[4:], pkt[espHeader:][:8])
 		var err error
-		if body, err = p.aead.Open(pkt[espHeader+8:][:0], nonce, pkt[espHeader+8:], pkt[:espHeader]); err != nil {
+		if body, err = p.aead.Open(pkt[espHeader+8:][:0], p.nonce, pkt[espHeader+8:], pkt[:espHeader]); err != nil {
 			return nil, err
 		}
 	} else {
 		end := len(pkt) - p.icv
-		p.mac.Reset()
-		p.mac.Write(pkt[:end])
-		if !hmac.Equal(p.mac.Sum(nil)[:p.icv], pkt[end:]) {
+		if !hmac.Equal(p.hmac(pkt[:end]), pkt[end:]) {
 			return nil, errPlain
 		}
 		n := p.block.BlockSize()

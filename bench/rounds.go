@@ -89,11 +89,17 @@ func (r rounds) run(ctx context.Context, n int, measure func(entry int) (float64
 	return values, nil
 }
 
-// perSecond calls work for about the slice and returns calls per second of processor time. The clocks
-// are read so rarely that it does not show.
+// perSecond calls work for about the slice and returns calls per second of processor time.
 func perSecond(slice time.Duration, work func()) float64 {
-	calls, between := 0, 1
-	begun, used := time.Now(), cpuTime()
+	calls, used := timed(slice, work)
+	return float64(calls) / used.Seconds()
+}
+
+// timed calls work for about the slice, and counts calls and the processor time that they took. The clocks
+// are read so rarely that it does not show.
+func timed(slice time.Duration, work func()) (calls int, used time.Duration) {
+	between := 1
+	begun, before := time.Now(), cpuTime()
 	for {
 		for range between {
 			work()
@@ -101,7 +107,7 @@ func perSecond(slice time.Duration, work func()) float64 {
 		calls += between
 		wall := time.Since(begun)
 		if wall >= slice {
-			return float64(calls) / (cpuTime() - used).Seconds()
+			return calls, max(cpuTime()-before, 1)
 		}
 		if wall < slice/16 {
 			between *= 2

@@ -152,7 +152,7 @@ func (r *run) spf(ctx context.Context) error {
 		rows = append(rows, SPFRow{Routers: n, Links: g.count, LSABytes: bytes, Routes: len(routes)})
 		work = append(work, func() { c.Routes() }, func() { g.calculation(lsas) })
 	}
-	plan := pace{quick: 4 * time.Second, full: 30 * time.Second, quickSlice: 10 * time.Millisecond, fullSlice: 100 * time.Millisecond}.plan(r.Quick)
+	plan := r.plan(pace{quick: 2 * time.Second, full: 30 * time.Second, quickSlice: 10 * time.Millisecond, fullSlice: 100 * time.Millisecond})
 	values, err := plan.run(ctx, len(work), func(i int) (float64, error) {
 		runtime.GC() // what one entry leaves is not the next one's to collect
 		return 1000 / perSecond(plan.slice, work[i]), nil

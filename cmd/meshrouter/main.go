@@ -86,7 +86,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.showCommand(), a.labCommand(), a.benchCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.showCommand(), a.labCommand(), a.benchCommand(), a.benchWorkerCommand(), a.versionCommand())
 	return root
 }
 
