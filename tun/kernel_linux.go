@@ -36,7 +36,9 @@ type kernelQueue struct {
 	err     error
 	fill    func(fd uintptr) bool // readAll, as a value that is made once
 
-	writers sync.Pool // of *writer: several goroutines write, and the kernel lets them do so at once
+	// Several goroutines write, and the kernel lets them do so at once.
+	mu   sync.Mutex
+	idle []*writer
 }
 
 // newKernelQueue takes the descriptor, which is attached to its device and does not block.
@@ -49,7 +51,6 @@ func newKernelQueue(fd int, tcp, udp bool) (*kernelQueue, error) {
 	q.buf = make([]byte, readBytes+virtioLen+maxPacket)
 	q.packets = make([]segment.Packet, 0, readPackets)
 	q.fill = q.readAll
-	q.writers.New = func() any { return newWriter() }
 	q.q = q
 	return q, nil
 }
@@ -119,16 +120,14 @@ func (q *kernelQueue) WriteGroups(gs []segment.Group) (int, error) {
 	if len(gs) == 0 {
 		return 0, nil
 	}
-	w := q.writers.Get().(*writer)
+	w := q.writer()
 	w.groups, w.n, w.errno = gs, 0, 0
 	err := q.raw.Control(w.try)
 	if err == nil && w.errno == unix.EAGAIN {
 		err = q.raw.Write(w.wait)
 	}
 	n, errno := w.n, w.errno
-	w.groups = nil
-	clear(w.iov)
-	q.writers.Put(w)
+	q.release(w)
 	switch {
 	case err != nil:
 		return n, q.wrap(err)
@@ -149,7 +148,14 @@ type writer struct {
 	wait   func(fd uintptr) bool
 }
 
-func newWriter() *writer {
+func (q *kernelQueue) writer() *writer {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if last := len(q.idle) - 1; last >= 0 {
+		w := q.idle[last]
+		q.idle = q.idle[:last]
+		return w
+	}
 	w := &writer{}
 	w.try = w.writeAll
 	w.wait = func(fd uintptr) bool { // called again when there is room
@@ -157,6 +163,14 @@ func newWriter() *writer {
 		return w.errno != unix.EAGAIN
 	}
 	return w
+}
+
+func (q *kernelQueue) release(w *writer) {
+	w.groups = nil
+	clear(w.iov) // the packets' memory is the caller's again
+	q.mu.Lock()
+	q.idle = append(q.idle, w)
+	q.mu.Unlock()
 }
 
 // writeAll writes groups until one fails.

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meshrouter/dataplane/segment"
+	"meshrouter/internal/ipv4"
 )
 
 // A host is a network namespace with one TUN device.
@@ -524,5 +525,49 @@ func TestMovingPacketsDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations a packet, want 0", n)
+	}
+}
+
+// Several goroutines write to one queue, each in the order of its own packets.
+func TestWritersAtOnce(t *testing.T) {
+	const writers, each = 4, 500
+	inNamespace(t)
+	d, err := Open(Config{Name: "mtest0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	addressed(t, d.Name())
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(10, 255, 0, 1), Port: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	setsockopt(t, conn, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20)
+	var running sync.WaitGroup
+	for w := range writers {
+		running.Go(func() {
+			for i := range each {
+				p := ipv4.AppendHeader(nil, ipv4.Fields{TTL: 64, Protocol: 17, Src: netip.AddrFrom4([4]byte{10, 2, 0, 9}), Dst: netip.AddrFrom4([4]byte{10, 255, 0, 1})}, 8+3)
+				p = append(p, 0, 9, 0, 7, 0, 11, 0, 0, byte(w), byte(i>>8), byte(i))
+				if n, err := d.Queues()[0].WriteGroups([]segment.Group{{Pieces: [][]byte{p[:20], p[20:28], nil, p[28:]}}}); n != 1 || err != nil {
+					t.Errorf("writer %d: %d, %v", w, n, err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	var next [writers]int
+	buf := make([]byte, 100)
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for range writers * each {
+		n, err := conn.Read(buf)
+		if err != nil || n != 3 {
+			t.Fatalf("%d bytes, %v, after %v", n, err, next)
+		}
+		if got := int(binary.BigEndian.Uint16(buf[1:])); got != next[buf[0]] {
+			t.Fatalf("writer %d: datagram %d, want %d", buf[0], got, next[buf[0]])
+		}
+		next[buf[0]]++
 	}
 }

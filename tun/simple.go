@@ -2,7 +2,6 @@ package tun
 
 import (
 	"errors"
-	"os"
 	"sync"
 
 	"meshrouter/dataplane/segment"
@@ -65,14 +64,8 @@ func (q *simpleQueue) WriteGroups(gs []segment.Group) (int, error) {
 		}
 		q.one[0] = q.out
 		if _, err := q.Write(q.one[:], Offset); err != nil {
-			if closed(err) {
-				err = os.ErrClosed
-			}
 			return i, err
 		}
 	}
 	return len(gs), nil
 }
-
-// closed reports whether no packet will ever pass a queue again.
-func closed(err error) bool { return errors.Is(err, os.ErrClosed) }
