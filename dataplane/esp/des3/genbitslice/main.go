@@ -1,4 +1,11 @@
-// Command genbitslice writes the bit-sliced DES of package des3 from circuits of the S-boxes.
+// Command genbitslice writes the parts of package des3 that follow from the tables of FIPS 46-3:
+//
+//	search.go ─► sboxes.txt ─► circuit.go ─► order.go ─┬► avx2.go ────► avx2_amd64.s       256 lanes
+//	smaller      circuits      parse, check,  registers └► portable.go ► portable_round.go   64 lanes
+//	circuits                   complement                 scalar.go ──► scalar_round.go      one block
+//
+// It runs in the directory of des3 ("go generate"), and writes the same each time. With "-search 30m" it first looks
+// for smaller circuits for so long; how is in search.go.
 package main
 
 import (
