@@ -58,7 +58,8 @@ const (
 // believed only where it agrees with the packet's own headers; HdrLen is not needed at all.
 //
 // A packet that is not large is one segment: without NeedsChecksum a copy of what its total length covers,
-// however wrong its checksums are; with it, a copy with the checksum completed.
+// however wrong its checksums are; with it, a copy with the checksum completed. Whoever changes a packet and
+// adjusts its checksum, as ipv4.ClampMSS does, has to do so to the segments.
 func (p *Packet) Cut(c *Cutter) error {
 	pkt := p.Buf[p.Start:p.End]
 	h, payload, err := ipv4.Parse(pkt)
