@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"meshrouter/dataplane/esp"
 	"meshrouter/dataplane/underlay/ether"
 	"meshrouter/dataplane/underlay/ring"
@@ -38,6 +40,9 @@ type bypass struct {
 	kinds []string // to try, in this order
 	slots int      // receivers that it may need
 	log   *slog.Logger
+	// namespace is the network namespace of Open's caller: the goroutine that opens a path later may
+	// run in another one, where the address is another interface's.
+	namespace *os.File
 
 	tried   atomic.Bool
 	current atomic.Pointer[path] // nil: not yet, or no more
@@ -60,6 +65,10 @@ func newBypass(local netip.Addr, o Options) (*bypass, error) {
 	case "", "auto":
 		b.kinds = []string{"xdp", "ring"}
 		b.text = "not yet needed: nothing was sent by protocol 50"
+		var err error
+		if b.namespace, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			return nil, fmt.Errorf("underlay: own network namespace: %w", err)
+		}
 		return b, nil
 	case "xdp", "ring":
 		b.kinds = []string{o.Protocol50}
@@ -79,8 +88,35 @@ func (b *bypass) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.closed {
-		b.opening.Go(b.open) // close waits for it
+		b.opening.Go(b.openThere) // close waits for it
 	}
+}
+
+// openThere opens the bypass in its namespace.
+func (b *bypass) openThere() {
+	runtime.LockOSThread()
+	there, err := isNamespace(b.namespace)
+	if there {
+		defer runtime.UnlockOSThread()
+	} else if err == nil {
+		// The thread has to end with this goroutine then, which is what it does without being unlocked.
+		err = os.NewSyscallError("setns", unix.Setns(int(b.namespace.Fd()), unix.CLONE_NEWNET))
+	}
+	if err != nil {
+		b.describe("raw socket: " + err.Error())
+		return
+	}
+	b.open()
+}
+
+// isNamespace reports whether the calling thread is in that network namespace.
+func isNamespace(ns *os.File) (bool, error) {
+	want, err := ns.Stat()
+	if err != nil {
+		return false, err
+	}
+	got, err := os.Stat("/proc/thread-self/ns/net")
+	return err == nil && os.SameFile(want, got), err
 }
 
 func (b *bypass) open() {
@@ -161,6 +197,9 @@ func (b *bypass) close() error {
 	}
 	b.opening.Wait()
 	close(b.done)
+	if b.namespace != nil {
+		_ = b.namespace.Close() // it was only looked at
+	}
 	if p := b.current.Swap(nil); p != nil {
 		return (*p).Close()
 	}

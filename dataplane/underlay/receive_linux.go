@@ -15,7 +15,7 @@ const (
 	// joined ones. Their buffers are used again and again and should stay in a cache.
 	rawMessages     = 64
 	plainMessages   = 64
-	joinedMessages  = 8
+	joinedMessages  = 16
 	controlMessages = 8
 	// messageSize holds any packet. It is no power of two, so that equal places of the buffers do
 	// not compete for one cache set.

@@ -32,7 +32,7 @@ func sealedTOS(t testing.TB, src, dst netip.AddrPort, payload string, tos uint8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	buf := make([]byte, esp.HeadRoom, 200)
+	buf := make([]byte, esp.HeadRoom, esp.HeadRoom+len(payload)+200)
 	out := new(esp.Batch).Seal([]esp.Job{{SA: sa, Seq: seq, Pkt: append(buf, payload...), NextHeader: 4, TOS: tos}}, nil)
 	if len(out) != 1 {
 		t.Fatal("Seal failed")
