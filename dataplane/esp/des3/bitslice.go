@@ -31,8 +31,6 @@ type lanes struct {
 
 	runs  [maxLanes]run // keys that the lanes are to have next
 	count int           // of runs
-
-	data [maxLanes][]byte // packet of each lane, encrypting
 }
 
 // A run is lanes that have one key: from a lane to the one before the next run's.
@@ -172,27 +170,28 @@ func encryptSliced(ops []Op, words, few int) {
 
 // encrypt encrypts the packets that order names, the longest first, in a lane each.
 func (s *lanes) encrypt(ops []Op, order []uint8, few int) {
+	var data [maxLanes][]byte // packet of each lane
 	active := len(order)
 	for l, i := range order {
 		s.want(ops[i].Key, l)
-		s.data[l], s.blocks[l] = ops[i].Data, binary.LittleEndian.Uint64(ops[i].IV)
+		data[l], s.blocks[l] = ops[i].Data, binary.LittleEndian.Uint64(ops[i].IV)
 	}
 	s.setKeys()
 	for at := 0; ; at += BlockSize {
-		for active > 0 && len(s.data[active-1]) == at {
+		for active > 0 && len(data[active-1]) == at {
 			active--
 		}
 		if active < few {
 			for l := range active {
-				encryptScalar(ops[order[l]].Key, s.blocks[l], s.data[l][at:])
+				encryptScalar(ops[order[l]].Key, s.blocks[l], data[l][at:])
 			}
 			return
 		}
-		for l, d := range s.data[:active] {
+		for l, d := range data[:active] {
 			s.blocks[l] ^= binary.LittleEndian.Uint64(d[at:])
 		}
 		s.cipher(false)
-		for l, d := range s.data[:active] {
+		for l, d := range data[:active] {
 			binary.LittleEndian.PutUint64(d[at:], s.blocks[l])
 		}
 	}
@@ -228,24 +227,21 @@ func (s *lanes) decrypt(next *cursor) {
 			break
 		}
 		s.want(part.key, n)
-		before[n] = part.before
-		for i := 0; i < len(part.data); i += BlockSize {
-			s.blocks[n] = binary.LittleEndian.Uint64(part.data[i:])
+		last := part.before
+		// n stays below maxLanes: the mask only spares a check for each block.
+		for data := part.data; len(data) >= BlockSize; data = data[BlockSize:] {
+			before[n&(maxLanes-1)] = last
+			last = binary.LittleEndian.Uint64(data)
+			s.blocks[n&(maxLanes-1)] = last
 			n++
-		}
-		for i := n - len(part.data)/BlockSize + 1; i < n; i++ {
-			before[i] = s.blocks[i-1]
 		}
 	}
 	s.setKeys()
 	s.cipher(true)
-	for i := range n {
-		s.blocks[i] ^= before[i]
-	}
 	for i := 0; i < n; {
 		part, _ := again.take(n - i)
-		for at := 0; at < len(part.data); at += BlockSize {
-			binary.LittleEndian.PutUint64(part.data[at:], s.blocks[i])
+		for data := part.data; len(data) >= BlockSize; data = data[BlockSize:] {
+			binary.LittleEndian.PutUint64(data, s.blocks[i&(maxLanes-1)]^before[i&(maxLanes-1)])
 			i++
 		}
 	}
