@@ -12,9 +12,12 @@ const (
 	// longer (RFC 8289, 4.2 and 4.3).
 	codelTarget   = 5 * time.Millisecond
 	codelInterval = 100 * time.Millisecond
-	// codelLimit is how long no packet may wait. A flood that does not slow down when packets are
-	// lost fills the queue faster than the control law empties it.
+	// codelLimit is how long no packet may wait once the queue has stood for an interval. A flood that
+	// does not slow down when packets are lost fills it faster than the control law empties it.
 	codelLimit = 25 * time.Millisecond
+	// codelShort is how many packets that were found waiting are no queue (RFC 8289, 5.6 has one). If they
+	// are late, then because this process did not run, and dropping them would mend nothing.
+	codelShort = 16
 )
 
 // A codel decides which data packets of a queue are dropped (RFC 8289, 5). Times are Unix nanoseconds.
@@ -26,9 +29,10 @@ type codel struct {
 	lastCount  uint32
 }
 
-// drop reports whether the packet that was taken out at time now, and has waited so long, is dropped.
-func (c *codel) drop(now int64, wait time.Duration) bool {
-	if wait < codelTarget {
+// drop reports whether the packet that was taken out at time now, as one of so many, and has waited so
+// long, is dropped.
+func (c *codel) drop(now int64, wait time.Duration, packets int) bool {
+	if wait < codelTarget || packets < codelShort {
 		c.firstAbove, c.dropping = 0, false
 		return false
 	}
@@ -41,8 +45,10 @@ func (c *codel) drop(now int64, wait time.Duration) bool {
 		c.count++
 		c.dropNext = next(c.dropNext, c.count)
 		return true
-	case c.dropping || !above:
+	case c.dropping:
 		return wait > codelLimit
+	case !above:
+		return false
 	}
 	// It was dropping a short while ago, so the rate that worked then is where to begin.
 	delta := c.count - c.lastCount

@@ -45,6 +45,7 @@ type worker struct {
 	// On the way out of them:
 	pace     pace
 	codel    codel
+	waited   int // packets that were found waiting together
 	jobs     []esp.Job
 	from     []received // by job
 	lastIn   *inbound
