@@ -37,8 +37,9 @@ type path interface {
 // if asked for by name.
 type bypass struct {
 	local netip.Addr
-	kinds []string // to try, in this order
-	slots int      // receivers that it may need
+	kinds []string    // to try, in this order
+	udp   func() bool // whether data leaves by port 4500, which an XDP program may slow down
+	slots int         // receivers that it may need
 	log   *slog.Logger
 	// namespace is the network namespace of Open's caller: the goroutine that opens a path later may
 	// run in another one, where the address is another interface's.
@@ -56,8 +57,8 @@ type bypass struct {
 }
 
 // newBypass is nil if only the raw socket is wanted.
-func newBypass(local netip.Addr, o Options) (*bypass, error) {
-	b := &bypass{local: local, log: o.Logger, opened: make(chan struct{}), done: make(chan struct{})}
+func newBypass(local netip.Addr, o Options, udp func() bool) (*bypass, error) {
+	b := &bypass{local: local, udp: udp, log: o.Logger, opened: make(chan struct{}), done: make(chan struct{})}
 	b.slots = min(runtime.GOMAXPROCS(0), maxQueues)
 	switch o.Protocol50 {
 	case "raw":
@@ -122,6 +123,10 @@ func isNamespace(ns *os.File) (bool, error) {
 func (b *bypass) open() {
 	text := ""
 	for _, kind := range b.kinds {
+		if kind == "xdp" && len(b.kinds) > 1 && b.udp() {
+			text += "no xdp: it would keep the interface from passing joined UDP packets; "
+			continue
+		}
 		p, err := openPath(kind, b.local, b.slots)
 		if err != nil {
 			text += fmt.Sprintf("no %s: %v; ", kind, err)

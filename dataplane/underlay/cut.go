@@ -1,6 +1,7 @@
 package underlay
 
 import (
+	"slices"
 	"unsafe"
 
 	"meshrouter/dataplane/esp"
@@ -25,7 +26,7 @@ func cut(ps []Packet, one Packet, joined []byte, size int, nat bool) []Packet {
 		ps = append(ps, one)
 		joined = joined[size:]
 	}
-	one.classify(joined[:len(joined):len(joined)], nat)
+	one.classify(slices.Clip(joined), nat)
 	return append(ps, one)
 }
 

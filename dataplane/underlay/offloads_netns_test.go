@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -322,6 +323,23 @@ func TestProtocol50Ways(t *testing.T) {
 	}
 }
 
+// An automatic way leaves the interface to UDP where that is in use.
+func TestAutoSparesUDP(t *testing.T) {
+	a, _ := vethPair(t, Options{})
+	dst := netip.MustParseAddr(veth.AddrB)
+	for _, port := range []uint16{NATPort, 0} {
+		p := sealed(t, netip.AddrPortFrom(a.Local(), port), netip.AddrPortFrom(dst, port), "payload")
+		if n, err := a.Send(p); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	a.bypass.opening.Wait()
+	reason, is := off(a, "protocol-50")
+	if is || !strings.Contains(reason, "no xdp") || !strings.Contains(reason, "ring") {
+		t.Errorf("protocol 50: off %v, %s; want the ring", is, reason)
+	}
+}
+
 // A line that is full with it lets control packets through, which have
 // a socket, a buffer and a band of the queueing discipline of their own.
 func TestControlPassesAFullLine(t *testing.T) {
@@ -342,6 +360,7 @@ func TestControlPassesAFullLine(t *testing.T) {
 	}
 	a, b := open(sa, veth.AddrA), open(sb, veth.AddrB)
 	defer func() { _ = b.Close() }()
+	var flooding []chan error
 	for name, port := range map[string]uint16{"UDP": NATPort, "raw": 0} {
 		src, dst := netip.AddrPortFrom(a.Local(), port), netip.AddrPortFrom(b.Local(), port)
 		flood := sealedRun(t, src, dst, 64, 1400)
@@ -374,10 +393,15 @@ func TestControlPassesAFullLine(t *testing.T) {
 			t.Errorf("%s: the flood ended before the control packets were through: %v", name, err)
 		default:
 		}
-		t.Cleanup(func() { <-done })
+		flooding = append(flooding, done)
 	}
 	if err := a.Close(); err != nil {
 		t.Error(err)
+	}
+	for _, done := range flooding {
+		if err := <-done; !errors.Is(err, os.ErrClosed) {
+			t.Errorf("the flood ended with %v, want os.ErrClosed", err)
+		}
 	}
 }
 
@@ -401,7 +425,8 @@ func slowLine() error {
 		return netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: parent, Handle: handle}
 	}
 	line := &netlink.Tbf{QdiscAttrs: at(netlink.HANDLE_ROOT, netlink.MakeHandle(1, 0)), Rate: 500_000, Limit: 64 << 20, Buffer: 100_000}
-	return errors.Join(netlink.QdiscAdd(line),
+	// The bands are long enough that the socket's buffer is full before they are.
+	return errors.Join(netlink.LinkSetTxQLen(link, 100_000), netlink.QdiscAdd(line),
 		netlink.QdiscAdd(&netlink.GenericQdisc{QdiscAttrs: at(netlink.MakeHandle(1, 1), netlink.MakeHandle(2, 0)), QdiscType: "pfifo_fast"}))
 }
 

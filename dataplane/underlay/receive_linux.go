@@ -103,7 +103,7 @@ func (r *receiver) collect() {
 			r.packets = cut(r.packets, one, datagram, size, r.socket.port == NATPort)
 		}
 	}
-	r.messages.Store(r.messages.Load() + uint64(r.done))
+	r.messages.Store(r.messages.Load() + uint64(r.done)) //nolint:gosec // G115: a count
 	r.received.Store(r.received.Load() + uint64(len(r.packets)))
 }
 

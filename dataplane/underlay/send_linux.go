@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -17,6 +18,9 @@ const (
 	// sendMessages and sendPieces bound one sendmmsg call: its messages, and what they consist of.
 	sendMessages = 64
 	sendPieces   = 512
+	// tosSpace and segmentSpace hold one control message each: a header and up to 8 bytes.
+	tosSpace     = unix.SizeofCmsghdr + 8
+	segmentSpace = unix.SizeofCmsghdr + 8
 )
 
 // A lane is where packets of one class leave: a socket, or several of one port, with the memory for as
@@ -35,6 +39,11 @@ func newLane(senders int, segments *segmentation, sockets ...*socket) *lane {
 		l.free <- s
 	}
 	return l
+}
+
+// used reports whether anything has left here.
+func (l *lane) used() bool {
+	return slices.ContainsFunc(l.all, func(s *sender) bool { return s.sent.Load() > 0 })
 }
 
 // workers is how many goroutines are expected to send at once.
@@ -81,8 +90,6 @@ type sender struct {
 
 	messages, sent atomic.Uint64
 }
-
-var tosSpace, segmentSpace = unix.CmsgSpace(4), unix.CmsgSpace(2)
 
 func newSender(s *socket, segments *segmentation) *sender {
 	out := &sender{segments: segments}
@@ -140,7 +147,7 @@ func (s *sender) piece(b []byte) {
 		iov := &s.iovs[s.pieces-1]
 		iov.SetLen(int(iov.Len) + len(b)) //nolint:gosec // G115: at most maxRun
 	} else {
-		s.iovs[s.pieces].Base = unsafe.SliceData(b)
+		s.iovs[s.pieces].Base = unsafe.SliceData(b) //nolint:gosec // G103: the kernel reads len(b) bytes from here
 		s.iovs[s.pieces].SetLen(len(b))
 		s.pieces++
 	}
@@ -163,7 +170,7 @@ func (s *sender) message(to netip.AddrPort, tos uint8, packets, size int) {
 		control = control[:len(control)+segmentSpace]
 		putSegment(control[len(control)-segmentSpace:], size)
 	}
-	h.Control = unsafe.SliceData(control)
+	h.Control = unsafe.SliceData(control) //nolint:gosec // G103: the kernel reads len(control) bytes from here
 	h.SetControllen(len(control))
 	s.counts[i] = packets
 	s.to++

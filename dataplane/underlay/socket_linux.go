@@ -271,9 +271,23 @@ func (b *batch) init(s *socket, size int, sysno uintptr) {
 	b.ready = func(fd uintptr) bool {
 		first := unsafe.Pointer(&b.msgs[b.from]) //nolint:gosec // G103: x/sys has no wrapper for these calls
 		n, _, errno := unix.Syscall6(sysno, fd, uintptr(first), uintptr(b.to-b.from), 0, 0, 0)
+		for errno == unix.EINTR {
+			n, _, errno = unix.Syscall6(sysno, fd, uintptr(first), uintptr(b.to-b.from), 0, 0, 0)
+		}
 		b.done, b.errno = int(n), errno
-		return errno != unix.EAGAIN && errno != unix.EINTR
+		return errno != unix.EAGAIN && (errno != unix.ENOBUFS || !s.full(fd))
 	}
+}
+
+// full reports whether so much waits to leave that the kernel will say when there is room again. A raw
+// socket is out of buffers then, where one of UDP would have to wait.
+func (s *socket) full(fd uintptr) bool {
+	queued, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	if err != nil {
+		return false
+	}
+	size, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	return err == nil && queued > size/2
 }
 
 func addrPort(name *unix.RawSockaddrInet4) netip.AddrPort {

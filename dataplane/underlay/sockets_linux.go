@@ -121,7 +121,7 @@ func (s *Sockets) open(o Options) (err error) {
 
 // openRaw makes the receivers and the lane of protocol 50 data.
 func (s *Sockets) openRaw(o Options, raw *socket) (err error) {
-	if s.bypass, err = newBypass(s.local, o); err != nil {
+	if s.bypass, err = newBypass(s.local, o, s.natData.used); err != nil {
 		return err
 	}
 	s.rawFirst, s.rawCount = len(s.receivers), 1
