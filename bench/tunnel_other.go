@@ -9,7 +9,9 @@ import (
 )
 
 func tunnelPossible() error {
-	return fmt.Errorf("it %w: it is made of Linux network namespaces, and this is %s; the parts crypto, spf and ike run everywhere", ErrUnsupported, runtime.GOOS)
+	return fmt.Errorf("it %w: it is made of Linux network namespaces, and this is %s; the parts crypto, spf, ike and scale run everywhere", ErrUnsupported, runtime.GOOS)
 }
 
 func (r *run) tunnel(context.Context) error { return tunnelPossible() }
+
+func (r *run) profile(context.Context) error { return tunnelPossible() }

@@ -10,6 +10,10 @@ import (
 // name of a worker and its arguments.
 const WorkerCommand = "bench-worker"
 
+// RouterWorker is the helper that the command itself is: FILE ARGUMENT... runs another command of
+// meshrouter and writes its CPU profile to FILE.
+const RouterWorker = "router"
+
 // Worker is what the hidden command does: one of the benchmarks' helpers, in a process of its own.
 func Worker(args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {

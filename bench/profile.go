@@ -1,5 +1,0 @@
-package bench
-
-import "context"
-
-func (r *run) profile(context.Context) error { return nil }
