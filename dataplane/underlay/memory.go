@@ -203,23 +203,6 @@ func (w *Wire) classify(p *Packet, datagram []byte) {
 	}
 }
 
-// Receive waits for packets and fills in as many of ps as there are.
-func (m *Memory) Receive(_ int, ps []Packet) (n int, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.wait(); err != nil {
-		return 0, err
-	}
-	n = min(m.filled, len(ps))
-	for i := range n {
-		w, p := m.take(), &ps[i]
-		p.Local, p.Remote, p.Arrived = w.Dst, w.Src, w.arrived
-		end := HeadRoom + copy(p.Buf[HeadRoom:], w.Payload)
-		w.classify(p, p.Buf[HeadRoom:end])
-	}
-	return n, nil
-}
-
 // Lost is how many packets found the receiver's queue full.
 func (m *Memory) Lost() int {
 	m.mu.Lock()

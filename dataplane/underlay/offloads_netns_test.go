@@ -12,6 +12,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,6 +152,49 @@ func TestRefusedRunsLeaveOneByOne(t *testing.T) {
 	}
 	if reason, is := off(a, "udp-segment"); is || reason == "" {
 		t.Errorf("udp-segment: off %v, reason %q; want a reason that tells of the peer", is, reason)
+	}
+}
+
+// Many may send at once, by all classes and both ways.
+func TestManySendAtOnce(t *testing.T) {
+	a, b := pair(t, Options{Protocol50: "raw"})
+	const goroutines, rounds, n = 4, 20, 30
+	var got sync.WaitGroup
+	var received atomic.Int64
+	for i := range b.Receivers() {
+		got.Go(func() {
+			for {
+				ps, err := b.ReceiveBatch(i)
+				if err != nil {
+					return
+				}
+				if received.Add(int64(len(ps))) == 4*goroutines*rounds*n {
+					_ = b.Close() // which ends all receivers
+				}
+			}
+		})
+	}
+	for _, ends := range [][2]netip.AddrPort{{natA, natB}, {rawA, rawB}} {
+		for _, tos := range []uint8{0, tosControl} {
+			var out []esp.Sealed
+			for range n {
+				out = append(out, sealedTOS(t, ends[0], ends[1], "payload", tos)...)
+			}
+			for range goroutines {
+				got.Go(func() {
+					for range rounds {
+						if m, err := a.Send(out); m != n || err != nil {
+							t.Errorf("Send = %d, %v", m, err)
+							_ = b.Close()
+						}
+					}
+				})
+			}
+		}
+	}
+	got.Wait()
+	if c := a.Counters(); c.Sent != 4*goroutines*rounds*n {
+		t.Errorf("counters %+v, want %d sent", c, 4*goroutines*rounds*n)
 	}
 }
 

@@ -29,7 +29,6 @@ type Sockets struct {
 	receivers          []source
 	natFirst, natCount int
 	rawFirst, rawCount int
-	left               [][]Packet // by receiver: what Receive has not yet handed out
 
 	// Where packets leave. Without steering, control packets share the lane of data.
 	ike, natControl, natData, rawControl, rawData *lane
@@ -56,7 +55,6 @@ func (o Options) Open(local netip.Addr) (*Sockets, error) {
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.left = make([][]Packet, len(s.receivers))
 	return s, nil
 }
 
@@ -224,14 +222,6 @@ func (s *Sockets) Offloads() []Offload {
 	return append(out, s.bypass.offload())
 }
 
-// Counters are what the sockets have done.
-type Counters struct {
-	// Packets, and the datagrams that the kernel got or gave them in.
-	Sent, SentMessages, Received, ReceivedMessages uint64
-	// SegmentRefusals are datagrams that the system would not cut, so that their packets left one by one.
-	SegmentRefusals uint64
-}
-
 // Counters reads the counters. Each is exact, but they are not read at one moment.
 func (s *Sockets) Counters() (c Counters) {
 	for _, r := range s.receivers {
@@ -301,24 +291,6 @@ func (s *Sockets) Close() error {
 // most. They and their memory are the caller's until its next call with the same i. Payloads may be
 // changed in place, but lie side by side.
 func (s *Sockets) ReceiveBatch(i int) ([]Packet, error) { return s.receivers[i].receive() }
-
-// Receive is ReceiveBatch for those who bring buffers: it copies.
-func (s *Sockets) Receive(i int, ps []Packet) (n int, err error) {
-	left := s.left[i]
-	if len(left) == 0 {
-		if left, err = s.ReceiveBatch(i); err != nil {
-			return 0, err
-		}
-	}
-	n = min(len(ps), len(left))
-	for j, p := range left[:n] {
-		p.Buf = ps[j].Buf
-		p.Payload = p.Buf[HeadRoom : HeadRoom+copy(p.Buf[HeadRoom:], p.Payload)]
-		ps[j] = p
-	}
-	s.left[i] = left[n:]
-	return n, nil
-}
 
 // Send sends sealed packets to where their SAs say, in order: by UDP if the SA has ports, else as IP
 // protocol 50. A packet that the system refuses is left out; n is how many it took, and err why it

@@ -41,8 +41,11 @@ func (s *Sockets) Home(uint32, bool) int { return 0 }
 // SendProbe fails.
 func (s *Sockets) SendProbe(esp.Sealed) error { return missing() }
 
-// Receive fails.
-func (s *Sockets) Receive(int, []Packet) (int, error) { return 0, missing() }
+// Counters is zero.
+func (s *Sockets) Counters() Counters { return Counters{} }
+
+// Drops has nothing to tell.
+func (s *Sockets) Drops(func(reason string, n uint64)) {}
 
 // Send fails.
 func (s *Sockets) Send([]esp.Sealed) (int, error) { return 0, missing() }

@@ -11,14 +11,6 @@ const (
 	NATPort = 4500
 )
 
-// HeadRoom is how many bytes of a Packet's Buf are free in front of its Payload: enough to seal it
-// again for another tunnel, or to put a virtio header there.
-const HeadRoom = 128
-
-// BufferSize holds any received packet with HeadRoom in front and as much behind it. It is no power
-// of two, so that equal places of the buffers of a batch do not compete for one cache set.
-const BufferSize = HeadRoom + 65535 + HeadRoom + 65
-
 // keepalive is the whole payload of a NAT keepalive (RFC 3948, 2.3).
 const keepalive = 0xff
 
@@ -36,13 +28,12 @@ const (
 	ESP       Kind = iota
 	IKE            // an ISAKMP message, without the non-ESP marker
 	Keepalive      // a NAT keepalive: to be ignored
-	Malformed      // too short to be anything
+	Malformed      // too short to be anything, or cut off
 )
 
 // A Packet is one received packet.
 type Packet struct {
-	Buf     []byte // with Receive: memory of the caller, BufferSize bytes
-	Payload []byte // with Receive: inside Buf, at least HeadRoom from its beginning
+	Payload []byte // may be changed in place; other packets may lie right in front of it and behind
 	Kind    Kind
 	// Arrived is when the kernel received it, Unix nanoseconds; 0: unknown.
 	Arrived int64
@@ -54,6 +45,14 @@ type Packet struct {
 type Datagram struct {
 	Local, Remote netip.AddrPort
 	Payload       []byte // without the non-ESP marker, which belongs to port 4500
+}
+
+// Counters are what the sockets have done.
+type Counters struct {
+	// Packets, and the datagrams that the kernel got or gave them in.
+	Sent, SentMessages, Received, ReceivedMessages uint64
+	// SegmentRefusals are datagrams that the system would not cut, so that their packets left one by one.
+	SegmentRefusals uint64
 }
 
 // classify fills in what a UDP datagram is that arrived on port 500 or 4500.
