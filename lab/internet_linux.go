@@ -88,7 +88,8 @@ func (s *site) wan() string {
 func (s *site) plugIn(in *internet, all []*mesh.Site) error {
 	port := fmt.Sprintf("site%d", s.Number)
 	wan := &netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: s.wan(), MTU: s.LinkMTU},
+		// One segment: a veth would else hand over runs of packets as one, which no wire can carry.
+		LinkAttrs:     netlink.LinkAttrs{Name: s.wan(), MTU: s.LinkMTU, GSOMaxSegs: 1},
 		PeerName:      port,
 		PeerNamespace: netlink.NsFd(int(in.ns.fd)),
 	}
