@@ -2,12 +2,7 @@
 
 package des3
 
-import (
-	"unsafe"
-)
-
-// vbmiWindow is how many packets are put in order of length at a time.
-const vbmiWindow = 256
+import "unsafe"
 
 // encryptVBMI encrypts a packet in each lane.
 func encryptVBMI(ops []Op) {
@@ -18,43 +13,52 @@ func encryptVBMI(ops []Op) {
 	}
 }
 
+// vbmiWindow is how many packets are put in order of length at a time.
+const vbmiWindow = 256
+
 func encryptWindow(ops []Op) {
-	var order [vbmiWindow]uint8
-	byLength(ops, &order)
+	var memory [vbmiWindow]uint8
+	order := byLength(ops, &memory)
 	if oneKey(ops) {
-		for at := 0; at < len(ops); at += vbmiGroups * vbmiLane {
-			encryptShared(ops, order[at:min(at+vbmiGroups*vbmiLane, len(ops))])
+		for len(order) > 0 {
+			n := min(len(order), vbmiStreamGroups*vbmiLanes)
+			encryptShared(ops, order[:n])
+			order = order[n:]
 		}
 		return
 	}
-	for at := 0; at < len(ops); at += vbmiLane {
-		encryptKeys(ops, order[at:min(at+vbmiLane, len(ops))])
+	for len(order) > 0 {
+		n := min(len(order), vbmiLanes)
+		encryptKeys(ops, order[:n])
+		order = order[n:]
 	}
 }
 
 // byLength puts the packets in order, the longest first, so that those which share a call end at about the same
-// time. It counts in eight blocks, which is what a lane takes at a time.
-func byLength(ops []Op, order *[vbmiWindow]uint8) {
-	if len(ops) <= vbmiLane { // they go together whatever their lengths
-		for i := range ops {
+// time. It compares in eight blocks, which is what a lane takes at a time.
+func byLength(ops []Op, memory *[vbmiWindow]uint8) (order []uint8) {
+	order = memory[:len(ops)]
+	if len(ops) <= vbmiLanes { // they go together whatever their lengths
+		for i := range order {
 			order[i] = uint8(i)
 		}
-		return
+		return order
 	}
-	const classes = 256
-	class := func(op *Op) int { return classes - 1 - min(len(op.Data)/(vbmiSteps*BlockSize), classes-1) }
-	var from [classes + 1]uint16
+	const classes = 256 // the first is of the longest packets
+	class := func(op *Op) int { return max(classes-1-len(op.Data)/vbmiBytes, 0) }
+	var next [classes + 1]uint16 // place in order of a packet of the class before
 	for i := range ops {
-		from[class(&ops[i])+1]++
+		next[class(&ops[i])+1]++
 	}
 	for c := range classes {
-		from[c+1] += from[c]
+		next[c+1] += next[c]
 	}
 	for i := range ops {
-		at := &from[class(&ops[i])]
+		at := &next[class(&ops[i])]
 		order[*at] = uint8(i)
 		*at++
 	}
+	return order
 }
 
 func oneKey(ops []Op) bool {
@@ -66,38 +70,31 @@ func oneKey(ops []Op) bool {
 	return true
 }
 
-// A vbmiStream feeds the lanes with a packet each.
-type vbmiStream struct {
-	vbmiLanes
-	left [vbmiGroups * vbmiLane]int // blocks that the lane has not done yet
-	n    int                        // lanes
-}
+// vbmiIdle is where lanes without work point; nothing of it is written. As a block it is what is added to one that
+// the kernel itself chains to the block before.
+var vbmiIdle [vbmiBytes]byte
 
-// Where lanes without work point: nothing of it is written.
-var vbmiIdle [vbmiSteps * BlockSize]byte
-
+// start puts a packet in each lane.
 func (s *vbmiStream) start(ops []Op, order []uint8) {
-	s.n = len(order)
-	for i := range s.data {
+	for i := range (len(order) + vbmiLanes - 1) / vbmiLanes * vbmiLanes {
 		s.data[i], s.chain[i] = unsafe.Pointer(&vbmiIdle), unsafe.Pointer(&vbmiIdle)
 	}
 	for i, o := range order {
-		op := &ops[o]
-		if len(op.Data) == 0 {
-			continue
+		if op := &ops[o]; len(op.Data) > 0 {
+			s.data[i], s.chain[i] = unsafe.Pointer(&op.Data[0]), unsafe.Pointer(&op.IV[0])
+			s.left[i] = len(op.Data) / BlockSize
+			s.blocks[i] = vbmiFirst(s.left[i])
 		}
-		s.data[i], s.chain[i] = unsafe.Pointer(&op.Data[0]), unsafe.Pointer(&op.IV[0])
-		s.left[i] = len(op.Data) / BlockSize
-		s.blocks[i] = vbmiMask(s.left[i])
 	}
+	s.lanes = len(order)
 }
 
-// vbmiMask has a bit for each of the first n blocks of eight.
-func vbmiMask(n int) uint8 { return uint8(1<<min(n, 8) - 1) }
+// vbmiFirst has a bit for each of the first n blocks of eight.
+func vbmiFirst(n int) uint8 { return uint8(1<<min(n, 8) - 1) }
 
-// steps is how many blocks the next call does in the lanes from first on.
+// steps is how many blocks the next call has to do in the lanes from first on.
 func (s *vbmiStream) steps(first int) (n int) {
-	for i := first; i < s.n; i++ {
+	for i := first; i < s.lanes; i++ {
 		n = max(n, s.left[i])
 	}
 	return min(n, vbmiSteps)
@@ -105,114 +102,118 @@ func (s *vbmiStream) steps(first int) (n int) {
 
 // advance takes each lane past the blocks that a call has done.
 func (s *vbmiStream) advance() {
-	for i := range s.n {
-		s.chain[i] = unsafe.Pointer(&vbmiIdle) // the kernel has the block in its own form
+	for i := range s.lanes {
+		s.chain[i] = unsafe.Pointer(&vbmiIdle)
 		s.left[i] = max(s.left[i]-vbmiSteps, 0)
-		if s.left[i] > 0 {
-			s.data[i] = unsafe.Add(s.data[i], vbmiSteps*BlockSize)
+		if s.left[i] > 0 { // or the pointer would leave the packet
+			s.data[i] = unsafe.Add(s.data[i], vbmiBytes)
 		}
-		s.blocks[i] = vbmiMask(s.left[i])
+		s.blocks[i] = vbmiFirst(s.left[i])
 	}
 }
 
+// encryptShared encrypts the packets of order, which have one key, in up to two groups of lanes.
 func encryptShared(ops []Op, order []uint8) {
 	var (
-		memory   [unsafe.Sizeof(vbmiScratch{}) + vbmiLane - 1]byte
+		memory   [unsafe.Sizeof(vbmiHalves{}) + vbmiBytes - 1]byte
+		halves   = (*vbmiHalves)(vbmiAlign(unsafe.Pointer(&memory)))
 		schedule vbmiShared
 		stream   vbmiStream
 	)
-	scratch := (*vbmiScratch)(vbmiAlign(unsafe.Pointer(&memory)))
-	key := ops[order[0]].Key
-	ends := key.ends(false)
-	vbmiSpreadShared(&key.rounds, &ends, 0, &schedule)
+	spreadShared(ops[order[0]].Key, forward, &schedule)
 	stream.start(ops, order)
 	for steps := stream.steps(0); steps > 0; steps = stream.steps(0) {
-		if stream.steps(vbmiLane) > 0 {
-			vbmiEncrypt128(&schedule, scratch, &stream.vbmiLanes, steps)
+		if stream.steps(vbmiLanes) > 0 {
+			vbmiEncrypt128(&schedule, halves, &stream, steps)
 		} else {
-			vbmiEncrypt64(&schedule, scratch, &stream.vbmiLanes, steps)
+			vbmiEncrypt64(&schedule, halves, &stream, steps)
 		}
 		stream.advance()
 	}
 }
 
+// encryptKeys encrypts the packets of order, whose keys differ, in a group of lanes.
 func encryptKeys(ops []Op, order []uint8) {
 	var (
-		memory [unsafe.Sizeof(vbmiScratch{}) + vbmiLane - 1]byte
-		more   [unsafe.Sizeof(vbmiKeys{}) + vbmiLane - 1]byte
-		stream vbmiStream
-		keys   [vbmiLane]*Key
+		memory   [unsafe.Sizeof(vbmiHalves{}) + unsafe.Sizeof(vbmiKeys{}) + vbmiBytes - 1]byte
+		halves   = (*vbmiHalves)(vbmiAlign(unsafe.Pointer(&memory)))
+		schedule = (*vbmiKeys)(unsafe.Add(unsafe.Pointer(halves), unsafe.Sizeof(*halves)))
+		keys     [vbmiLanes]*Key
+		stream   vbmiStream
 	)
-	scratch, schedule := (*vbmiScratch)(vbmiAlign(unsafe.Pointer(&memory))), (*vbmiKeys)(vbmiAlign(unsafe.Pointer(&more)))
 	for i := range keys {
 		keys[i] = ops[order[min(i, len(order)-1)]].Key
 	}
-	spreadKeys(&keys, false, scratch, schedule)
+	spreadKeys(&keys, forward, schedule)
 	stream.start(ops, order)
 	for steps := stream.steps(0); steps > 0; steps = stream.steps(0) {
-		vbmiEncrypt64Keys(schedule, scratch, &stream.vbmiLanes, steps)
+		vbmiEncrypt64Keys(schedule, halves, &stream, steps)
 		stream.advance()
 	}
 }
 
-func spreadKeys(keys *[vbmiLane]*Key, backward bool, scratch *vbmiScratch, schedule *vbmiKeys) {
-	var ends [vbmiLane][8]uint64
-	for i, k := range keys {
-		if i > 0 && k == keys[i-1] {
-			ends[i] = ends[i-1]
-		} else {
-			ends[i] = k.ends(backward)
-		}
-	}
-	vbmiSpreadKeys(keys, &ends, int(b2u(backward)), scratch, schedule)
-}
-
-func b2u(b bool) uint {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// ends are the sums at the four ends of the passes: of the last key of the pass before and the first of the
-// one behind it. backward is the order of a decryption.
-func (k *Key) ends(backward bool) [8]uint64 {
-	r := &k.rounds
-	if backward {
-		return [8]uint64{r[47], r[32] ^ r[31], r[16] ^ r[15], r[0]}
-	}
-	return [8]uint64{r[0], r[15] ^ r[16], r[31] ^ r[32], r[47]}
-}
-
-// vbmiAlign is the first place in p that no vector straddles two cache lines from.
+// vbmiAlign is the first place from p on where a vector does not straddle two cache lines.
 func vbmiAlign(p unsafe.Pointer) unsafe.Pointer {
-	return unsafe.Pointer((uintptr(p) + vbmiLane - 1) &^ (vbmiLane - 1))
+	return unsafe.Pointer((uintptr(p) + vbmiBytes - 1) &^ (vbmiBytes - 1))
 }
 
-// Packets of a key that no other shares are worth a call of their own from this many units on; below that a schedule
-// for each lane costs less.
-const vbmiOwnCall = 3
+// The direction of a schedule.
+const (
+	forward  = 0 // to encrypt
+	backward = 1 // to decrypt
+)
 
-// decryptVBMI decrypts up to eight blocks of a packet, a unit, in eight lanes each.
+func spreadShared(k *Key, direction int, schedule *vbmiShared) {
+	ends := k.ends(direction)
+	vbmiSpreadShared(&k.rounds, &ends, direction, schedule)
+}
+
+func spreadKeys(keys *[vbmiLanes]*Key, direction int, schedule *vbmiKeys) {
+	var ends [vbmiLanes][8]uint64
+	for i, k := range keys {
+		ends[i] = k.ends(direction)
+	}
+	vbmiSpreadKeys(keys, &ends, direction, schedule)
+}
+
+// ends are the sums at the four ends of the three passes, of the last key of one and the first of the next.
+func (k *Key) ends(direction int) [8]uint64 {
+	first, second, third, last := k.rounds[0], k.rounds[15]^k.rounds[16], k.rounds[31]^k.rounds[32], k.rounds[47]
+	if direction == backward {
+		return [8]uint64{last, third, second, first}
+	}
+	return [8]uint64{first, second, third, last}
+}
+
+// decryptVBMI decrypts a unit, up to eight blocks of a packet, in eight lanes.
 func decryptVBMI(ops []Op) {
 	for len(ops) > 0 {
-		n, runs, units := 0, 0, 0
-		for n < len(ops) {
-			run, u := keyRun(ops[n:])
-			if u >= vbmiOwnCall || units+u > vbmiUnits {
-				break
-			}
-			n, runs, units = n+run, runs+1, units+u
-		}
-		switch {
-		case runs > vbmiOwnCall:
+		n, runs := shortRuns(ops)
+		if runs > vbmiOwnCall {
 			decryptKeys(ops[:n])
-		default:
+		} else {
 			n, _ = keyRun(ops)
 			decryptShared(ops[:n])
 		}
 		ops = ops[n:]
 	}
+}
+
+// vbmiOwnCall is the number of units from which on packets of one key are worth a call of their own. With fewer, if as
+// many keys or more share a group, a schedule for each lane takes less time.
+const vbmiOwnCall = 3
+
+// shortRuns is how many of the first packets fit into one group, not counting those of a key that is worth its
+// own call, and how many changes of key there are.
+func shortRuns(ops []Op) (n, runs int) {
+	for units := 0; n < len(ops); runs++ {
+		run, u := keyRun(ops[n:])
+		if units += u; u >= vbmiOwnCall || units > vbmiUnits {
+			break
+		}
+		n += run
+	}
+	return n, runs
 }
 
 // keyRun is how many of the first packets have the key of the first, and how many units they are.
@@ -224,90 +225,87 @@ func keyRun(ops []Op) (n, units int) {
 	return n, units
 }
 
-func unitsOf(op *Op) int { return (len(op.Data) + vbmiUnits*BlockSize - 1) / (vbmiUnits * BlockSize) }
+func unitsOf(op *Op) int { return (len(op.Data) + vbmiBytes - 1) / vbmiBytes }
 
-// A vbmiQueue collects units for a call. A packet's units go in from its end to its begin, and a call loads all of its
-// units before it stores one: a unit is added to the block before it, which nobody may have decrypted yet.
-type vbmiQueue struct {
-	vbmiLanes
-	n int
-}
-
+// start makes the queue fit for a kernel.
 func (q *vbmiQueue) start() {
-	for i := range vbmiGroups * vbmiUnits {
+	for i := range q.data {
 		q.data[i], q.chain[i] = unsafe.Pointer(&vbmiIdle), unsafe.Pointer(&vbmiIdle)
 	}
 }
 
-// add adds the unit of op that begins at block.
-func (q *vbmiQueue) add(op *Op, block int) {
-	at := block * BlockSize
-	q.data[q.n] = unsafe.Pointer(&op.Data[at])
-	if at == 0 {
-		q.chain[q.n] = unsafe.Pointer(&op.IV[0])
-	} else {
-		q.chain[q.n] = unsafe.Pointer(&op.Data[at-BlockSize])
+// fill queues units of op, of the first so many, until the queue is full, and returns how many are left. It
+// begins with the last, because decrypting a unit destroys what the one behind it is added to.
+func (q *vbmiQueue) fill(op *Op, units int) int {
+	n := min(units, len(q.data)-q.units)
+	if n == 0 {
+		return units
 	}
-	q.blocks[q.n] = vbmiMask((len(op.Data) - at) / BlockSize)
-	q.n++
+	base := unsafe.Pointer(&op.Data[0])
+	data, chain, blocks := q.data[q.units:q.units+n], q.chain[q.units:q.units+n], q.blocks[q.units:q.units+n]
+	for i := range data {
+		at := (units - 1 - i) * vbmiBytes
+		data[i] = unsafe.Add(base, at)
+		chain[i] = unsafe.Add(base, max(at-BlockSize, 0))
+		blocks[i] = vbmiFirst(vbmiUnit)
+	}
+	blocks[0] = vbmiFirst(len(op.Data)/BlockSize - (units-1)*vbmiUnit)
+	if n == units {
+		chain[n-1] = unsafe.Pointer(&op.IV[0])
+	}
+	q.units += n
+	return units - n
 }
 
-// done empties the queue.
-func (q *vbmiQueue) done() {
-	clear(q.blocks[:vbmiGroups*vbmiUnits])
-	q.n = 0
+// decrypt decrypts and empties the queue.
+func (q *vbmiQueue) decrypt(schedule *vbmiShared) {
+	clear(q.blocks[q.units:])
+	switch {
+	case q.units > 2*vbmiUnits:
+		vbmiDecrypt192(schedule, q)
+	case q.units > vbmiUnits:
+		vbmiDecrypt128(schedule, q)
+	case q.units > 0:
+		vbmiDecrypt64(schedule, q)
+	}
+	q.units = 0
 }
 
+// decryptShared decrypts packets of one key.
 func decryptShared(ops []Op) {
 	var (
-		memory   [unsafe.Sizeof(vbmiScratch{}) + vbmiLane - 1]byte
 		schedule vbmiShared
 		queue    vbmiQueue
 	)
-	scratch := (*vbmiScratch)(vbmiAlign(unsafe.Pointer(&memory)))
-	ends := ops[0].Key.ends(true)
-	vbmiSpreadShared(&ops[0].Key.rounds, &ends, 1, &schedule)
+	spreadShared(ops[0].Key, backward, &schedule)
 	queue.start()
 	for i := range ops {
-		op := &ops[i]
-		for unit := unitsOf(op) - 1; unit >= 0; unit-- {
-			queue.add(op, unit*vbmiUnits)
-			if queue.n == vbmiGroups*vbmiUnits {
-				vbmiDecrypt128(&schedule, scratch, &queue.vbmiLanes)
-				queue.done()
-			}
+		for units := queue.fill(&ops[i], unitsOf(&ops[i])); units > 0; units = queue.fill(&ops[i], units) {
+			queue.decrypt(&schedule)
 		}
 	}
-	switch {
-	case queue.n > vbmiUnits:
-		vbmiDecrypt128(&schedule, scratch, &queue.vbmiLanes)
-	case queue.n > 0:
-		vbmiDecrypt64(&schedule, scratch, &queue.vbmiLanes)
-	}
+	queue.decrypt(&schedule)
 }
 
-// decryptKeys decrypts packets that are no more than vbmiUnits units together.
+// decryptKeys decrypts packets whose keys differ and which fit into one group.
 func decryptKeys(ops []Op) {
 	var (
-		memory [unsafe.Sizeof(vbmiScratch{}) + vbmiLane - 1]byte
-		more   [unsafe.Sizeof(vbmiKeys{}) + vbmiLane - 1]byte
-		queue  vbmiQueue
-		keys   [vbmiLane]*Key
+		memory   [unsafe.Sizeof(vbmiKeys{}) + vbmiBytes - 1]byte
+		schedule = (*vbmiKeys)(vbmiAlign(unsafe.Pointer(&memory)))
+		keys     [vbmiLanes]*Key
+		queue    vbmiQueue
 	)
-	scratch, schedule := (*vbmiScratch)(vbmiAlign(unsafe.Pointer(&memory))), (*vbmiKeys)(vbmiAlign(unsafe.Pointer(&more)))
 	for i := range keys {
 		keys[i] = ops[0].Key
 	}
 	queue.start()
 	for i := range ops {
-		op := &ops[i]
-		for unit := unitsOf(op) - 1; unit >= 0; unit-- {
-			for lane := range vbmiUnits {
-				keys[vbmiUnits*queue.n+lane] = op.Key
-			}
-			queue.add(op, unit*vbmiUnits)
+		from := queue.units
+		queue.fill(&ops[i], unitsOf(&ops[i]))
+		for lane := range (queue.units - from) * vbmiUnit {
+			keys[from*vbmiUnit+lane] = ops[i].Key
 		}
 	}
-	spreadKeys(&keys, true, scratch, schedule)
-	vbmiDecrypt64Keys(schedule, scratch, &queue.vbmiLanes)
+	spreadKeys(&keys, backward, schedule)
+	vbmiDecrypt64Keys(schedule, &queue)
 }

@@ -21,27 +21,40 @@ var vbmi = implementation{
 }
 
 const (
-	vbmiLane   = 64 // lanes of a group
-	vbmiGroups = 2  // at most, in one call of a kernel
-	vbmiUnits  = 8  // of eight blocks that follow each other, for a group that decrypts
-	vbmiSteps  = 8  // blocks that a lane encrypts in one call of a kernel
+	vbmiLanes = 64 // of a group
+	vbmiSteps = 8  // blocks that a lane encrypts in one call of a kernel
+	vbmiUnit  = 8  // blocks that follow each other in a packet and are decrypted in as many lanes
+	vbmiUnits = vbmiLanes / vbmiUnit
+
+	// How many groups a kernel has at most.
+	vbmiStreamGroups = 2
+	vbmiQueueGroups  = 3
+
+	vbmiBytes = vbmiUnit * BlockSize // of eight blocks, a vector
 )
 
 // A vbmiVector is a register: a byte of each lane.
-type vbmiVector [vbmiLane]byte
+type vbmiVector [vbmiLanes]byte
 
-// vbmiScratch is the memory that the kernels work in.
-type vbmiScratch struct {
-	half  [2][vbmiGroups][8]vbmiVector         // by S-box, with the bits that it looks up
-	block [vbmiGroups][vbmiSteps][8]vbmiVector // eight blocks to a vector
-	chain [vbmiGroups][vbmiUnits]vbmiVector    // what decrypted blocks are added to
+// vbmiHalves are the halves of the blocks of all lanes, by S-box the bits that it looks up: right, then left. When a
+// kernel returns, they are those of the last blocks.
+type vbmiHalves [2][vbmiQueueGroups][8]vbmiVector
+
+// A vbmiStream is a packet in each lane.
+type vbmiStream struct {
+	data   [vbmiStreamGroups * vbmiLanes]unsafe.Pointer // the next eight blocks
+	chain  [vbmiStreamGroups * vbmiLanes]unsafe.Pointer // the block that is added to the first of them
+	blocks [vbmiStreamGroups * vbmiLanes]uint8          // of the eight, those that exist, the first lowest; others are not touched
+	left   [vbmiStreamGroups * vbmiLanes]int            // blocks, these included
+	lanes  int                                          // in use
 }
 
-// vbmiLanes says where the data of the lanes is: of each lane to encrypt, of each unit of eight lanes to decrypt.
-type vbmiLanes struct {
-	data   [vbmiGroups * vbmiLane]unsafe.Pointer // the next eight blocks
-	chain  [vbmiGroups * vbmiLane]unsafe.Pointer // the block that is added to the first of them
-	blocks [vbmiGroups * vbmiLane]uint8          // of the eight, those that exist, the first lowest; others are not touched
+// A vbmiQueue is units to decrypt.
+type vbmiQueue struct {
+	data   [vbmiQueueGroups * vbmiUnits]unsafe.Pointer // the unit
+	chain  [vbmiQueueGroups * vbmiUnits]unsafe.Pointer // the block that is added to the first of it
+	blocks [vbmiQueueGroups * vbmiUnits]uint8          // those that exist
+	units  int                                         // in use
 }
 
 // A vbmiShared is a schedule of one key for all lanes, a byte of each S-box four times: the sums of the 48 rounds
@@ -51,26 +64,32 @@ type vbmiShared [rounds + 4][8][4]uint8
 // A vbmiKeys is a schedule with a key for each lane.
 type vbmiKeys [rounds + 4][8]vbmiVector
 
+// The first two write a schedule, the last key first if backward is not 0; the others do eight blocks, or less, of each
+// lane with one.
+
 //go:noescape
 func vbmiSpreadShared(key *[48]uint64, ends *[8]uint64, backward int, out *vbmiShared)
 
 //go:noescape
-func vbmiSpreadKeys(keys *[64]*Key, ends *[64][8]uint64, backward int, scratch *vbmiScratch, out *vbmiKeys)
+func vbmiSpreadKeys(keys *[64]*Key, ends *[64][8]uint64, backward int, out *vbmiKeys)
 
 //go:noescape
-func vbmiEncrypt64(schedule *vbmiShared, scratch *vbmiScratch, lanes *vbmiLanes, steps int)
+func vbmiEncrypt64(schedule *vbmiShared, halves *vbmiHalves, lanes *vbmiStream, steps int)
 
 //go:noescape
-func vbmiEncrypt128(schedule *vbmiShared, scratch *vbmiScratch, lanes *vbmiLanes, steps int)
+func vbmiEncrypt128(schedule *vbmiShared, halves *vbmiHalves, lanes *vbmiStream, steps int)
 
 //go:noescape
-func vbmiEncrypt64Keys(schedule *vbmiKeys, scratch *vbmiScratch, lanes *vbmiLanes, steps int)
+func vbmiEncrypt64Keys(schedule *vbmiKeys, halves *vbmiHalves, lanes *vbmiStream, steps int)
 
 //go:noescape
-func vbmiDecrypt64(schedule *vbmiShared, scratch *vbmiScratch, lanes *vbmiLanes)
+func vbmiDecrypt64(schedule *vbmiShared, units *vbmiQueue)
 
 //go:noescape
-func vbmiDecrypt128(schedule *vbmiShared, scratch *vbmiScratch, lanes *vbmiLanes)
+func vbmiDecrypt128(schedule *vbmiShared, units *vbmiQueue)
 
 //go:noescape
-func vbmiDecrypt64Keys(schedule *vbmiKeys, scratch *vbmiScratch, lanes *vbmiLanes)
+func vbmiDecrypt192(schedule *vbmiShared, units *vbmiQueue)
+
+//go:noescape
+func vbmiDecrypt64Keys(schedule *vbmiKeys, units *vbmiQueue)

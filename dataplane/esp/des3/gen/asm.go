@@ -19,6 +19,7 @@ func (r z) String() string { return fmt.Sprintf("Z%d", int(r)) }
 
 // x is the same register's low 128 bits, y its low 256.
 func (r z) x() string { return fmt.Sprintf("X%d", int(r)) }
+func (r z) y() string { return fmt.Sprintf("Y%d", int(r)) }
 
 // at is a memory operand.
 func at(base string, offset int) string {
@@ -51,10 +52,23 @@ func (a *asm) op(name string, operands ...any) {
 // note writes a comment line inside of a function.
 func (a *asm) note(format string, args ...any) { fmt.Fprintf(a, "\t// "+format+"\n", args...) }
 
-// text begins a function without a frame.
-func (a *asm) text(name, signature string, args int) {
+// text begins a function with a frame of so many bytes that can be aligned.
+func (a *asm) text(name, signature string, frame, args int) {
 	a.labels = 0
-	fmt.Fprintf(a, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, signature, name, args)
+	flags := "NOSPLIT"
+	if frame > 0 {
+		flags, frame = "0", frame+alignment-8
+	}
+	fmt.Fprintf(a, "\n// func %s%s\nTEXT ·%s(SB), %s, $%d-%d\n", name, signature, name, flags, frame, args)
+}
+
+// alignment of memory that vectors lie in, so that none straddles two cache lines.
+const alignment = 64
+
+// alignFrame sets a register to the aligned bytes of the frame.
+func (a *asm) alignFrame(register string) {
+	a.op("LEAQ", at("SP", alignment-8), register)
+	a.op("ANDQ", fmt.Sprintf("$-%d", alignment), register)
 }
 
 // loop repeats body: counter, a register, is set to n, and n to zero is counted down.

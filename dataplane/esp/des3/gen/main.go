@@ -16,8 +16,8 @@
 // K(16) on the one that is the source again in the next pass; there, and at both ends, K(16)^K(1) is added.
 // Turned around, the same sums are those of a decryption.
 //
-// Two groups of 64 lanes, one round of each after the other, use the core better than one does: the permutes of
-// one fill the wait for the other's.
+// Two or three groups of 64 lanes, one round of each after the other, use the core better than one does: the
+// permutes of one fill the wait for the other's.
 package main
 
 import (

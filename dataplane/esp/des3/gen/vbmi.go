@@ -1,37 +1,42 @@
 package main
 
+import "fmt"
+
 // Layouts of the structs in vbmi_amd64.go, bytes.
 const (
 	vector = 64         // a register: a byte of each lane
-	octet  = 8 * vector // one byte of each S-box, or eight blocks of eight bytes for each of eight registers
+	octet  = 8 * vector // one byte of each S-box; or eight blocks in each of eight registers
 
-	maxGroups = 2
+	streamGroups = 2 // of a kernel that encrypts, at most
+	queueGroups  = 3 // of one that decrypts
 
-	halfSize    = maxGroups * octet                 // vbmiScratch.half[h]
-	blockOffset = 2 * halfSize                      // vbmiScratch.block
-	blockSize   = 8 * octet                         // of one group: eight steps
-	chainOffset = blockOffset + maxGroups*blockSize // vbmiScratch.chain
+	streamChain  = streamGroups * 64 * 8     // vbmiStream.chain
+	streamBlocks = 2 * streamGroups * 64 * 8 // vbmiStream.blocks
+	queueChain   = queueGroups * 8 * 8       // vbmiQueue.chain
+	queueBlocks  = 2 * queueGroups * 8 * 8   // vbmiQueue.blocks
 
-	chainPointers = maxGroups * 64 * 8     // vbmiLanes.chain
-	laneBlocks    = 2 * maxGroups * 64 * 8 // vbmiLanes.blocks
+	halfSize = queueGroups * octet // vbmiHalves[h]
 
 	rounds = 48 // in a schedule, followed by the sums at the ends of the passes
 	ends   = 4
 
 	sharedRound = 8 * 4 // bytes of a vbmiShared for a round
 	keysRound   = octet // and of a vbmiKeys
+
+	batchSize = 8 * octet // eight blocks of each lane of a group, as a kernel that encrypts lays them down
 )
 
-// Registers. Vectors 0 to 15 are two groups' halves, 16 to 26 scratch, in the rounds 27 to 31 the masks.
+// Registers. In the rounds vectors 0 to 7, 8 to 15 and 16 to 23 are what the groups look up, 27 to 31 the masks.
 const (
 	scratch   z = 16
 	firstMask z = 27
 
 	schedulePtr = "AX"  // of the next round
-	scratchPtr  = "BX"  // *vbmiScratch
-	lanesPtr    = "CX"  // *vbmiLanes
+	halvesPtr   = "BX"  // *vbmiHalves
+	lanesPtr    = "CX"  // *vbmiStream or *vbmiQueue
 	steps       = "DX"  // blocks left to each lane
 	blockPtr    = "DI"  // where the blocks of this step are
+	batchPtr    = "R12" // eight blocks of each lane
 	endsPtr     = "R8"  // of the next end of a pass
 	sourcePtr   = "R10" // the half that a pass looks up first
 	targetPtr   = "R11" // the other one
@@ -56,14 +61,15 @@ func (g *generator) file() string {
 	g.tables()
 	g.spreadShared()
 	g.spreadKeys()
-	for _, k := range []struct {
-		suffix string
-		groups int
-		keys   bool
-	}{{"64", 1, false}, {"128", 2, false}, {"64Keys", 1, true}} {
-		g.groups, g.keys = k.groups, k.keys
-		g.encrypt("vbmiEncrypt" + k.suffix)
-		g.decrypt("vbmiDecrypt" + k.suffix)
+	g.groups, g.keys = 1, true
+	g.encrypt("vbmiEncrypt64Keys")
+	g.decrypt("vbmiDecrypt64Keys")
+	g.keys = false
+	for g.groups = 1; g.groups <= queueGroups; g.groups++ {
+		if g.groups <= streamGroups {
+			g.encrypt(fmt.Sprintf("vbmiEncrypt%d", 64*g.groups))
+		}
+		g.decrypt(fmt.Sprintf("vbmiDecrypt%d", 64*g.groups))
 	}
 	return g.String()
 }
@@ -77,14 +83,14 @@ func (g *generator) scheduleType() (name string, round int) {
 }
 
 func (g *generator) tables() {
-	var sboxes, masks, fromE, fromKey, toHalf []byte
+	var sboxes, masks, fromRow, fromKey, toRow []byte
 	for s := range 8 {
 		t := g.w.lookup(s)
 		sboxes = append(sboxes, t[:]...)
 		for _, m := range []struct {
 			to   *[]byte
 			from matrix
-		}{{&fromE, g.w.fromE(s)}, {&fromKey, g.w.fromKey(s)}, {&toHalf, g.w.toHalf(s)}} {
+		}{{&fromRow, g.w.fromRow(s)}, {&fromKey, g.w.fromKey(s)}, {&toRow, g.w.toRow(s)}} {
 			b := m.from.bytes()
 			*m.to = append(*m.to, b[:]...)
 		}
@@ -94,16 +100,16 @@ func (g *generator) tables() {
 	}
 	g.data("sboxes", "The S-boxes, for bits at their colours.", sboxes)
 	g.data("masks", "The colours that switches do not cross; a quadword each, to be broadcast.", masks)
-	g.data("fromE", "By S-box: bit e to its colour, a matrix.", fromE)
+	g.data("fromRow", "By S-box: the bits of a row, and of its neighbour, to their colours; a matrix.", fromRow)
 	g.data("fromKey", "By S-box: the bits of a round key to their colours.", fromKey)
-	g.data("toHalf", "By S-box: the middle four of the six bits to their half of a byte.", toHalf)
+	g.data("toRow", "By S-box: the middle four of the six bits to their half of a row.", toRow)
 	g.data("transpose", "Transposes the eight times eight bytes of a register.", repeat(64, func(i int) byte { return byte(i%8*8 + i/8) }))
-	// The initial permutation of a block, whose bytes are the rows of a matrix, is a product: row r of a half
-	// is one column of it, the first bit lowest.
-	g.data("rightRows", "The bits of a byte that are the rows of the right half after the initial permutation, twice.",
-		repeat(8, func(i int) byte { return 0x80 >> (i % 4 * 2) }))
-	g.data("leftRows", "The same for the left half.", repeat(8, func(i int) byte { return 0x40 >> (i % 4 * 2) }))
-	g.data("windows", "Where the windows of E begin in a half that is there twice.", repeat(8, func(i int) byte { return byte((4*i + 31) % 32) }))
+	// The initial permutation of a block, whose bytes are the rows of a matrix, is a product: row r of a half is
+	// one column of it, the first bit lowest.
+	g.data("rows", "The bits of a byte that are the rows of the right half, and of the left, after the initial permutation.",
+		repeat(8, func(i int) byte { return 0x80 >> (i%4*2 + i/4) }))
+	g.data("bit7", "The last bit of a row.", repeat(8, func(int) byte { return 0x80 }))
+	g.data("bit0", "The first.", repeat(8, func(int) byte { return 1 }))
 	g.data("columns", "The final permutation: byte 7-q is what the rows of both halves have at bit q.",
 		repeat(8, func(i int) byte { return 0x80 >> i }))
 	g.data("fourfold", "Each byte of words 0 and 1 of eight transposed words four times.",
@@ -152,29 +158,35 @@ func (g *generator) transpose(in, tmp, out []z) {
 }
 
 // encrypt writes a kernel that takes up to eight blocks, steps, of each lane through CBC. What a step leaves in
-// vbmiScratch.half is the block it made, and is added to the next.
+// the halves is the block it made, and is added to the next.
 func (g *generator) encrypt(name string) {
 	g.chain = true
 	schedule, round := g.scheduleType()
-	g.text(name, "(schedule *"+schedule+", scratch *vbmiScratch, lanes *vbmiLanes, steps int)", 32)
+	g.text(name, "(schedule *"+schedule+", halves *vbmiHalves, lanes *vbmiStream, steps int)", g.groups*batchSize, 32)
 	g.op("MOVQ", "schedule+0(FP)", schedulePtr)
-	g.op("MOVQ", "scratch+8(FP)", scratchPtr)
+	g.op("MOVQ", "halves+8(FP)", halvesPtr)
 	g.op("MOVQ", "lanes+16(FP)", lanesPtr)
 	g.op("MOVQ", "steps+24(FP)", steps)
 	g.op("LEAQ", table("sboxes", 0), tablePtr)
+	g.alignFrame(batchPtr)
 	g.gather()
 
-	g.op("LEAQ", at(scratchPtr, blockOffset), blockPtr)
+	g.op("MOVQ", batchPtr, blockPtr)
 	g.loop(steps, nil, func() {
-		g.op("LEAQ", at(scratchPtr, 0), sourcePtr)
-		g.op("LEAQ", at(scratchPtr, halfSize), targetPtr)
+		g.op("LEAQ", at(halvesPtr, 0), sourcePtr)
+		g.op("LEAQ", at(halvesPtr, halfSize), targetPtr)
 		for group := range g.groups {
-			g.blocksToHalves(group)
+			g.note("Blocks to halves, group %d.", group)
+			g.loadRows()
+			for u := range 8 {
+				g.op("VGF2P8AFFINEQB", imm(0), at(blockPtr, group*batchSize+u*vector), rowBits, z(u))
+			}
+			g.rowsToHalves(group)
 		}
 		g.passes(round)
 		for group := range g.groups {
 			for u, r := range g.halvesToBlocks(group) {
-				g.op("VMOVDQU64", r, at(blockPtr, group*blockSize+u*vector))
+				g.op("VMOVDQU64", r, at(blockPtr, group*batchSize+u*vector))
 			}
 		}
 		g.op("ADDQ", imm(octet), blockPtr)
@@ -186,14 +198,14 @@ func (g *generator) encrypt(name string) {
 // gather loads the next eight blocks of each lane, adds what the first is chained to, and lays them down by step
 // and by eight lanes.
 func (g *generator) gather() {
-	g.note("Eight blocks of each lane, to vbmiScratch.block by step.")
+	g.note("Eight blocks of each lane, by step.")
 	g.laneLoop(func() {
 		for i := range 8 {
-			g.op("MOVQ", at("SI", 8*i), "R12")
+			g.op("MOVQ", at("SI", 8*i), "R8")
 			g.op("KMOVB", at("R9", i), "K1")
-			g.op("VMOVDQU64.Z", at("R12", 0), "K1", z(i))
-			g.op("MOVQ", at("SI", chainPointers+8*i), "R12")
-			g.op("VMOVQ", at("R12", 0), (scratch + 8).x())
+			g.op("VMOVDQU64.Z", at("R8", 0), "K1", z(i))
+			g.op("MOVQ", at("SI", streamChain+8*i), "R8")
+			g.op("VMOVQ", at("R8", 0), (scratch + 8).x())
 			g.op("VPXORQ", scratch+8, z(i), z(i))
 		}
 		g.transpose(some(0, 8), some(8, 8), some(scratch, 8))
@@ -212,9 +224,9 @@ func (g *generator) scatter() {
 		}
 		g.transpose(some(0, 8), some(8, 8), some(scratch, 8))
 		for i := range 8 {
-			g.op("MOVQ", at("SI", 8*i), "R12")
+			g.op("MOVQ", at("SI", 8*i), "R8")
 			g.op("KMOVB", at("R9", i), "K1")
-			g.op("VMOVDQU64", scratch+z(i), "K1", at("R12", 0))
+			g.op("VMOVDQU64", scratch+z(i), "K1", at("R8", 0))
 		}
 	})
 }
@@ -223,9 +235,9 @@ func (g *generator) scatter() {
 // blockPtr where their blocks are.
 func (g *generator) laneLoop(body func()) {
 	g.op("MOVQ", lanesPtr, "SI")
-	g.op("LEAQ", at(lanesPtr, laneBlocks), "R9")
+	g.op("LEAQ", at(lanesPtr, streamBlocks), "R9")
 	for group := range g.groups {
-		g.op("LEAQ", at(scratchPtr, blockOffset+group*blockSize), blockPtr)
+		g.op("LEAQ", at(batchPtr, group*batchSize), blockPtr)
 		g.loop("R11", imm(8), func() {
 			body()
 			g.op("ADDQ", imm(64), "SI")
@@ -235,42 +247,44 @@ func (g *generator) laneLoop(body func()) {
 	}
 }
 
-// decrypt writes a kernel that takes units of up to eight blocks that follow each other, eight units a group.
-// Everything is loaded before anything is stored.
+// decrypt writes a kernel that takes units of up to eight blocks that follow each other, eight units a group. A
+// unit is added to the blocks before its own, which are read just before it is written: units are written in order, so
+// the unit before it in the packet has to come behind it.
 func (g *generator) decrypt(name string) {
 	g.chain = false
 	schedule, round := g.scheduleType()
-	g.text(name, "(schedule *"+schedule+", scratch *vbmiScratch, lanes *vbmiLanes)", 24)
+	g.text(name, "(schedule *"+schedule+", units *vbmiQueue)", 2*halfSize, 16)
 	g.op("MOVQ", "schedule+0(FP)", schedulePtr)
-	g.op("MOVQ", "scratch+8(FP)", scratchPtr)
-	g.op("MOVQ", "lanes+16(FP)", lanesPtr)
+	g.op("MOVQ", "units+8(FP)", lanesPtr)
 	g.op("LEAQ", table("sboxes", 0), tablePtr)
-	g.op("LEAQ", at(scratchPtr, blockOffset), blockPtr)
-
-	g.note("The blocks, and what each is chained to: the block before it.")
-	for n := range 8 * g.groups {
-		g.op("MOVQ", at(lanesPtr, 8*n), "R12")
-		g.op("MOVQ", at(lanesPtr, chainPointers+8*n), "SI")
-		g.op("KMOVB", at(lanesPtr, laneBlocks+n), "K1")
-		g.op("VMOVDQU64.Z", at("R12", 0), "K1", z(0))
-		g.op("VPBROADCASTQ", at("SI", 0), z(1))
-		g.op("VALIGNQ", imm(7), z(1), z(0), z(1))
-		g.op("VMOVDQU64", z(0), at(blockPtr, n/8*blockSize+n%8*vector))
-		g.op("VMOVDQU64", z(1), at(scratchPtr, chainOffset+n*vector))
+	g.alignFrame(halvesPtr)
+	g.op("LEAQ", at(halvesPtr, 0), sourcePtr)
+	g.op("LEAQ", at(halvesPtr, halfSize), targetPtr)
+	load := func(n int, r z) {
+		g.op("MOVQ", at(lanesPtr, 8*n), "DI")
+		g.op("KMOVB", at(lanesPtr, queueBlocks+n), "K1")
+		g.op("VMOVDQU64.Z", at("DI", 0), "K1", r)
 	}
-	g.op("LEAQ", at(scratchPtr, 0), sourcePtr)
-	g.op("LEAQ", at(scratchPtr, halfSize), targetPtr)
 	for group := range g.groups {
-		g.blocksToHalves(group)
+		g.note("Blocks to halves, group %d.", group)
+		g.loadRows()
+		for u := range 8 {
+			load(8*group+u, z(u))
+			g.op("VGF2P8AFFINEQB", imm(0), z(u), rowBits, z(u))
+		}
+		g.rowsToHalves(group)
 	}
 	g.passes(round)
 	for group := range g.groups {
+		const block, before z = 0, 1
 		for u, r := range g.halvesToBlocks(group) {
 			n := 8*group + u
-			g.op("MOVQ", at(lanesPtr, 8*n), "R12")
-			g.op("KMOVB", at(lanesPtr, laneBlocks+n), "K1")
-			g.op("VPXORQ", at(scratchPtr, chainOffset+n*vector), r, r)
-			g.op("VMOVDQU64", r, "K1", at("R12", 0))
+			load(n, block)
+			g.op("MOVQ", at(lanesPtr, queueChain+8*n), "SI")
+			g.op("VPBROADCASTQ", at("SI", 0), before)
+			g.op("VALIGNQ", imm(7), before, block, before)
+			g.op("VPXORQ", before, r, r)
+			g.op("VMOVDQU64", r, "K1", at("DI", 0))
 		}
 	}
 	g.ret()
@@ -279,46 +293,60 @@ func (g *generator) decrypt(name string) {
 // half is the operand of what S-box s of a group looks up, in the half at base.
 func half(base string, group, s int) string { return at(base, group*octet+s*vector) }
 
-// blocksToHalves makes the halves of a group from its blocks at blockPtr: initial permutation, expansion, and the
-// bits to their colours.
-func (g *generator) blocksToHalves(group int) {
-	const rows, window, transpose = scratch + 8, scratch + 9, scratch + 10
-	load := func(rowsTable string, tmp, out []z) {
-		g.op("VPBROADCASTQ", table(rowsTable, 0), rows)
-		for u := range 8 {
-			g.op("VGF2P8AFFINEQB", imm(0), at(blockPtr, group*blockSize+u*vector), rows, z(u))
-			g.op("VPMULTISHIFTQB", z(u), window, z(u))
-			g.op("VPERMB", z(u), transpose, z(u))
-		}
-		g.transpose(some(0, 8), tmp, out)
-		for s, r := range out {
-			g.op("VGF2P8AFFINEQB.BCST", imm(0), table("fromE", 8*s), r, r)
-		}
+// Constants of the conversions, beside the rows in scratch.
+const (
+	rowBits    z = scratch + 8  // the columns of a block that the initial permutation makes rows
+	transpose8 z = scratch + 9  // transposes eight times eight bytes
+	lastOfRow  z = scratch + 10 // bit 7 of every byte
+	firstOfRow z = firstMask    // bit 0
+	columns    z = rowBits      // the final permutation
+	halfOfRow  z = lastOfRow    // scratch
+)
+
+func (g *generator) loadRows() {
+	g.op("VPBROADCASTQ", table("rows", 0), rowBits)
+	g.op("VMOVDQU64", table("transpose", 0), transpose8)
+	g.op("VPBROADCASTQ", table("bit7", 0), lastOfRow)
+	g.op("VPBROADCASTQ", table("bit0", 0), firstOfRow)
+}
+
+// rowsToHalves makes the halves of a group. Registers 0 to 7 have its blocks after the initial permutation: eight rows,
+// a byte each, four of the right half and four of the left, first bit lowest.
+func (g *generator) rowsToHalves(group int) {
+	for u := range z(8) {
+		g.op("VPERMB", u, transpose8, u)
 	}
-	g.note("Blocks to halves, group %d.", group)
-	g.op("VPBROADCASTQ", table("windows", 0), window)
-	g.op("VMOVDQU64", table("transpose", 0), transpose)
-	right, left := some(scratch, 8), some(8, 8)
-	load("rightRows", some(8, 8), right)
-	load("leftRows", left, left)
-	if g.chain { // a block leaves its halves the other way round
-		for s := range 8 {
-			g.op("VPXORD", half(targetPtr, group, s), right[s], right[s])
-			g.op("VPXORD", half(sourcePtr, group, s), left[s], left[s])
+	rows := some(scratch, 8)
+	g.transpose(some(0, 8), some(8, 8), rows)
+	// S-box s looks up six bits of its half from bit 4s-1 on: of row s/2, but for one from the row before or behind.
+	window := func(rows []z, s int, r z) {
+		edge, neighbour := lastOfRow, rows[(s/2+3)%4]
+		if s%2 == 1 {
+			edge, neighbour = firstOfRow, rows[(s/2+1)%4]
 		}
+		g.op("VMOVDQA64", rows[s/2], r)
+		g.op("VPTERNLOGD", imm(insert), neighbour, edge, r)
+		g.op("VGF2P8AFFINEQB.BCST", imm(0), table("fromRow", 8*s), r, r)
 	}
 	for s := range 8 {
-		g.op("VMOVDQU64", right[s], half(sourcePtr, group, s))
-		g.op("VMOVDQU64", left[s], half(targetPtr, group, s))
+		right, left := z(2*s), z(2*s+1)
+		window(rows[:4], s, right)
+		window(rows[4:], s, left)
+		if g.chain { // a block leaves its halves the other way round
+			g.op("VPXORD", half(targetPtr, group, s), right, right)
+			g.op("VPXORD", half(sourcePtr, group, s), left, left)
+		}
+		g.op("VMOVDQU64", right, half(sourcePtr, group, s))
+		g.op("VMOVDQU64", left, half(targetPtr, group, s))
 	}
 }
 
 // halvesToBlocks makes the blocks of a group from its halves, and returns the eight registers they are in. The
 // half at sourcePtr still has the last round key added.
 func (g *generator) halvesToBlocks(group int) []z {
-	const transpose, a, b = scratch + 10, scratch + 8, scratch + 9
 	g.note("Halves to blocks, group %d.", group)
-	g.op("VMOVDQU64", table("transpose", 0), transpose)
+	g.op("VMOVDQU64", table("transpose", 0), transpose8)
+	g.op("VPBROADCASTQ", table("columns", 0), columns)
 	left, right := some(0, 8), some(8, 8) // as the last round has swapped them
 	for s := range 8 {
 		g.op("VMOVDQU64", half(targetPtr, group, s), left[s])
@@ -329,35 +357,45 @@ func (g *generator) halvesToBlocks(group int) []z {
 		}
 	}
 	rows := some(scratch, 8)
-	for n, row := range rows {
+	for n, row := range rows { // right and left by turns
 		from, s := right, n/2*2
 		if n%2 == 1 {
 			from = left
 		}
-		g.op("VGF2P8AFFINEQB.BCST", imm(0), table("toHalf", 8*s), from[s], a)
-		g.op("VGF2P8AFFINEQB.BCST", imm(0), table("toHalf", 8*(s+1)), from[s+1], b)
-		g.op("VPXORD", a, b, row)
+		g.op("VGF2P8AFFINEQB.BCST", imm(0), table("toRow", 8*s), from[s], halfOfRow)
+		g.op("VGF2P8AFFINEQB.BCST", imm(0), table("toRow", 8*(s+1)), from[s+1], row)
+		g.op("VPXORD", halfOfRow, row, row)
 	}
 	g.transpose(rows, left, right)
-	g.op("VPBROADCASTQ", table("columns", 0), a)
 	for u, r := range rows {
-		g.op("VPERMB", right[u], transpose, right[u])
-		g.op("VGF2P8AFFINEQB", imm(0), right[u], a, r)
+		g.op("VPERMB", right[u], transpose8, right[u])
+		g.op("VGF2P8AFFINEQB", imm(0), right[u], columns, r)
 	}
 	return rows
 }
 
-// key is the operand of the key of S-box s in round n from base on, and the suffix of an instruction that takes it.
-func (g *generator) key(base string, group, n, s int) (suffix, operand string) {
+// key is the operand of the key of S-box s in round n from base on.
+func (g *generator) key(base string, group, n, s int) string {
 	if g.keys {
-		return "", at(base, group*(rounds+ends)*keysRound+n*keysRound+s*vector)
+		return at(base, group*(rounds+ends)*keysRound+n*keysRound+s*vector)
 	}
-	return ".BCST", at(base, n*sharedRound+4*s)
+	return at(base, n*sharedRound+4*s)
 }
 
 func (g *generator) addKey(base string, group, n, s int, r z) {
-	suffix, operand := g.key(base, group, n, s)
-	g.op("VPXORD"+suffix, operand, r, r)
+	if g.keys {
+		g.op("VPXORD", g.key(base, group, n, s), r, r)
+	} else {
+		g.op("VPXORD.BCST", g.key(base, group, n, s), r, r)
+	}
+}
+
+func (g *generator) loadKey(base string, group, n, s int, r z) {
+	if g.keys {
+		g.op("VMOVDQU64", g.key(base, group, n, s), r)
+	} else {
+		g.op("VPBROADCASTD", g.key(base, group, n, s), r)
+	}
 }
 
 // passes writes the three passes of 16 rounds.
@@ -369,22 +407,18 @@ func (g *generator) passes(round int) {
 	g.op("LEAQ", at(schedulePtr, rounds*round), endsPtr)
 	g.loop("R9", imm(3), func() {
 		g.note("The key of the first round, in place of the last one's.")
+		var looked [queueGroups][8]z // by S-box, what a group looks up
 		for group := range g.groups {
-			for s := range 8 {
-				r := z(8*group + s)
+			looked[group] = [8]z(some(z(8*group), 8))
+			for s, r := range looked[group] {
 				g.op("VMOVDQU64", half(sourcePtr, group, s), r)
 				g.addKey(endsPtr, group, 0, s, r)
-				g.op("VMOVDQU64", r, half(sourcePtr, group, s))
 			}
 		}
 		g.loop("SI", imm(8), func() {
-			var registers [maxGroups][8]z
-			for group := range g.groups {
-				registers[group] = [8]z(some(z(8*group), 8))
-			}
 			for n, target := range []string{targetPtr, sourcePtr} {
 				for group := range g.groups {
-					registers[group] = g.round(registers[group], group, n, target)
+					looked[group] = g.round(looked[group], group, n, target)
 				}
 			}
 			g.op("ADDQ", imm(2*round), schedulePtr)
@@ -395,6 +429,14 @@ func (g *generator) passes(round int) {
 	g.op("SUBQ", imm(rounds*round), schedulePtr)
 }
 
+// switchOrder is the order of a stage's switches, by their lower label: the one that was measured fastest.
+func (g *generator) switchOrder(stage int) [4]int {
+	if g.groups == 1 {
+		return [3][4]int{{2, 0, 3, 1}, {4, 1, 0, 5}, {0, 6, 4, 2}}[stage]
+	}
+	return [3][4]int{{0, 1, 2, 3}, {0, 1, 4, 5}, {0, 2, 4, 6}}[stage]
+}
+
 // round writes a round of a group: register r[s] has what S-box s looks up, and the returned ones have the same for
 // the next round. The half at target becomes the sum.
 func (g *generator) round(r [8]z, group, n int, target string) (next [8]z) {
@@ -403,29 +445,24 @@ func (g *generator) round(r [8]z, group, n int, target string) (next [8]z) {
 	for label := range 8 {
 		with[label] = r[g.w.entered[label]]
 	}
-	for low := range 4 {
-		for _, label := range []int{low, low + 4} {
+	for _, low := range g.switchOrder(0) {
+		for _, label := range []int{low, low | stageBits[0]} {
 			g.op("VPERMB", at(tablePtr, vector*g.w.entered[label]), with[label], with[label])
 		}
 	}
-	tmp := 0
-	free := func() z { tmp++; return scratch + z(tmp%int(firstMask-scratch)) }
+	first, used := z(8*g.groups), z(0)
+	free := func() z { used++; return first + used%(firstMask-first) }
 	for stage, bit := range stageBits {
 		g.note("Stage %d.", stage+1)
-		for label := range 8 {
-			if label&bit != 0 {
-				continue
-			}
-			a, b := with[label], with[label|bit]
-			g.exchange(stage, label, a, b, free())
+		for _, low := range g.switchOrder(stage) {
+			g.exchange(stage, low, with[low], with[low|bit], free())
 			if stage < 2 {
 				continue
 			}
-			for _, label := range []int{label, label | bit} {
-				s, sum, old := g.w.left[label], with[label], free()
-				g.op("VMOVDQU64", half(target, group, s), old)
-				suffix, key := g.key(schedulePtr, group, n, s)
-				g.op("VPTERNLOGD"+suffix, imm(xor3), key, old, sum)
+			for _, label := range []int{low, low | bit} {
+				s, sum, key := g.w.left[label], with[label], free()
+				g.loadKey(schedulePtr, group, n, s, key)
+				g.op("VPTERNLOGD", imm(xor3), half(target, group, s), key, sum)
 				g.op("VMOVDQU64", sum, half(target, group, s))
 				next[s] = sum
 			}
@@ -439,6 +476,7 @@ const (
 	xor3    = 0x96
 	selectA = 0xe4 // c ? a : b
 	selectB = 0xd8 // c ? b : a
+	insert  = 0xb8 // b ? c : a
 )
 
 // exchange writes a switch: the colours that its mask does not have change places between a and b.
@@ -456,7 +494,7 @@ func (g *generator) exchange(stage, label int, a, b, tmp z) {
 // spreadShared writes the function that makes a vbmiShared: the sums of a schedule, colours in place, each byte
 // four times.
 func (g *generator) spreadShared() {
-	g.text("vbmiSpreadShared", "(key *[48]uint64, ends *[8]uint64, backward int, out *vbmiShared)", 32)
+	g.text("vbmiSpreadShared", "(key *[48]uint64, ends *[8]uint64, backward int, out *vbmiShared)", 0, 32)
 	g.op("MOVQ", "key+0(FP)", "SI")
 	g.op("MOVQ", "ends+8(FP)", "BX")
 	g.op("MOVQ", "backward+16(FP)", "R10")
@@ -500,6 +538,13 @@ func (g *generator) spreadShared() {
 	g.op("ADDQ", imm(rounds*sharedRound), "DI")
 	g.op("VMOVDQU64", at("BX", 0), z(0))
 	spread(ends)
+	g.note("What an end adds does not reach memory; the second round of the pass adds it there.")
+	for pass := range 3 {
+		second := at("DI", (16*pass+1-rounds)*sharedRound)
+		g.op("VMOVDQU", at("DI", pass*sharedRound), z(0).y())
+		g.op("VPXOR", second, z(0).y(), z(0).y())
+		g.op("VMOVDQU", z(0).y(), second)
+	}
 	g.ret()
 }
 
@@ -524,10 +569,10 @@ func (g *generator) keySums(base string, part int, r z) {
 
 // spreadKeys writes the function that makes a vbmiKeys: the same for a key of each lane.
 func (g *generator) spreadKeys() {
-	g.text("vbmiSpreadKeys", "(keys *[64]*Key, ends *[64][8]uint64, backward int, scratch *vbmiScratch, out *vbmiKeys)", 40)
+	g.text("vbmiSpreadKeys", "(keys *[64]*Key, ends *[64][8]uint64, backward int, out *vbmiKeys)", batchSize, 32)
+	g.alignFrame("BX")
 	g.op("MOVQ", "backward+16(FP)", "R10")
-	g.op("MOVQ", "scratch+24(FP)", "BX")
-	g.op("MOVQ", "out+32(FP)", "DX")
+	g.op("MOVQ", "out+24(FP)", "DX")
 	const transpose z = 31
 	g.op("VMOVDQU64", table("transpose", 0), transpose)
 	g.op("MOVQ", imm(keysRound), "R11")
@@ -540,7 +585,7 @@ func (g *generator) spreadKeys() {
 	g.op("XORQ", "R13", "R13")
 	// spread takes eight words of each lane, which load brings to a register, and lays down n of them.
 	spread := func(n int, load func(i int)) {
-		g.op("LEAQ", at("BX", blockOffset), "DI")
+		g.op("LEAQ", at("BX", 0), "DI")
 		g.loop("R9", imm(8), func() {
 			for i := range 8 {
 				load(i)
@@ -553,7 +598,7 @@ func (g *generator) spreadKeys() {
 			g.op("ADDQ", imm(64), "SI")
 			g.op("ADDQ", imm(vector), "DI")
 		})
-		g.op("LEAQ", at("BX", blockOffset), "DI")
+		g.op("LEAQ", at("BX", 0), "DI")
 		g.loop("R9", imm(n), func() {
 			for i := range 8 {
 				g.op("VMOVDQU64", at("DI", i*vector), z(i))
@@ -582,7 +627,7 @@ func (g *generator) spreadKeys() {
 		g.op("ADDQ", imm(16*8), "R13")
 	})
 	g.note("The ends of the passes come in order.")
-	g.op("MOVQ", "out+32(FP)", "DX")
+	g.op("MOVQ", "out+24(FP)", "DX")
 	g.op("ADDQ", imm(rounds*keysRound), "DX")
 	g.op("MOVQ", imm(keysRound), "R11")
 	g.op("MOVQ", "ends+8(FP)", "R12")
@@ -593,5 +638,14 @@ func (g *generator) spreadKeys() {
 			g.op("ADDQ", imm(512), "R12")
 		}
 	})
+	g.note("What an end adds does not reach memory; the second round of the pass adds it there.")
+	for pass := range 3 {
+		for s := range 8 {
+			second := at("DX", (16*pass+1-rounds-ends)*keysRound+s*vector)
+			g.op("VMOVDQU64", at("DX", (pass-ends)*keysRound+s*vector), z(s))
+			g.op("VPXORD", second, z(s), z(s))
+			g.op("VMOVDQU64", z(s), second)
+		}
+	}
 	g.ret()
 }

@@ -167,10 +167,10 @@ func (m matrix) bytes() (out [8]byte) {
 	return out
 }
 
-// fromE puts bit e of a window of E, which is at bit e, at its colour.
-func (w *wiring) fromE(s int) (m matrix) {
+// fromRow puts bit e of what S-box s looks up, which is at bit 4s-1+e of a row, in a circle, at its colour.
+func (w *wiring) fromRow(s int) (m matrix) {
 	for e, colour := range w.position[s] {
-		m[colour] = 1 << e
+		m[colour] = 1 << ((4*s + 7 + e) % 8)
 	}
 	return m
 }
@@ -183,9 +183,8 @@ func (w *wiring) fromKey(s int) (m matrix) {
 	return m
 }
 
-// toHalf takes the four bits of a half that no other S-box looks up first, the middle ones of the six, to
-// their place in a byte of the half, first bit lowest: two S-boxes make a byte.
-func (w *wiring) toHalf(s int) (m matrix) {
+// toRow takes the middle four of the six bits to their place in a row, first bit lowest: two S-boxes make a row.
+func (w *wiring) toRow(s int) (m matrix) {
 	for n := range 4 {
 		m[4*(s%2)+n] = 1 << w.position[s][n+1]
 	}
