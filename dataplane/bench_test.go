@@ -153,7 +153,7 @@ func newRig(tb testing.TB, l load) *rig {
 		p.End = len(p.Buf)
 		r.packets = append(r.packets, p)
 	}
-	for i := range 1 << 10 {
+	for i := range 1 << 14 {
 		r.headers = append(r.headers, [20]byte(udp(inner4(1), dst(i), payload)))
 	}
 	r.count = batch

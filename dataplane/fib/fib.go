@@ -6,8 +6,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-
-	"github.com/gaissmai/bart"
 )
 
 // TunnelID numbers the tunnels of one router, densely from 0.
@@ -34,12 +32,9 @@ type Route struct {
 
 // A Table is an immutable set of routes. The zero value and nil are empty tables.
 type Table struct {
-	trie *bart.Table[[]NextHop] // nil: empty
+	root *node // nil: empty
+	size int
 }
-
-// bulk is the number of changes above which copying the whole trie once is cheaper than copying a
-// path of it for each change.
-const bulk = 64
 
 // New makes a table of routes; of several for one prefix the last counts. Prefixes are masked. Routes
 // that are not IPv4 or have no next hop are left out.
@@ -48,41 +43,25 @@ func New(routes []Route) *Table { return new(Table).With(routes, nil) }
 // With returns a table without the removed prefixes and with the changed routes, which replace those
 // of the same prefix; t stays as it is. A changed route without next hops removes its prefix.
 func (t *Table) With(changed []Route, removed []netip.Prefix) *Table {
-	trie := new(bart.Table[[]NextHop])
-	if t != nil && t.trie != nil {
-		trie = t.trie
-	}
-	insert, remove := (*bart.Table[[]NextHop]).InsertPersist, (*bart.Table[[]NextHop]).DeletePersist
-	if len(changed)+len(removed) > bulk {
-		trie = trie.Clone() // ours alone until we return it
-		insert, remove = insertInPlace, deleteInPlace
+	e := &edit{singles: make(map[NextHop]*set)}
+	next := new(Table)
+	if t != nil {
+		*next = *t
 	}
 	for _, p := range removed {
 		if p, ok := ipv4Prefix(p); ok {
-			trie = remove(trie, p)
+			next.put(e, p, nil)
 		}
 	}
 	for _, r := range changed {
-		p, ok := ipv4Prefix(r.Prefix)
-		switch {
-		case !ok:
-		case len(r.NextHops) == 0:
-			trie = remove(trie, p)
-		default:
-			trie = insert(trie, p, sortedHops(r.NextHops))
+		if p, ok := ipv4Prefix(r.Prefix); ok {
+			next.put(e, p, e.setOf(r.NextHops))
 		}
 	}
-	return &Table{trie}
-}
-
-func insertInPlace(t *bart.Table[[]NextHop], p netip.Prefix, hops []NextHop) *bart.Table[[]NextHop] {
-	t.Insert(p, hops)
-	return t
-}
-
-func deleteInPlace(t *bart.Table[[]NextHop], p netip.Prefix) *bart.Table[[]NextHop] {
-	t.Delete(p)
-	return t
+	if next.root != nil && e.finish(next.root) {
+		next.root = nil
+	}
+	return next
 }
 
 func ipv4Prefix(p netip.Prefix) (netip.Prefix, bool) {
@@ -107,11 +86,23 @@ func sortedHops(hops []NextHop) []NextHop {
 // NextHops are the equal-cost next hops to dst, nil if there are none. It does not allocate; the caller
 // must not change them.
 func (t *Table) NextHops(dst netip.Addr) []NextHop {
-	if t == nil || t.trie == nil || !dst.Is4() {
+	if t == nil || t.root == nil || !dst.Is4() {
 		return nil
 	}
-	hops, _ := t.trie.Lookup(dst)
-	return hops
+	var best *set
+	n := t.root
+	for _, b := range dst.As4() {
+		if s := n.route(b); s != nil {
+			best = s
+		}
+		if n = n.child(b); n == nil {
+			break
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return best.hops
 }
 
 // Choose returns one of equal-cost next hops, at least one. Packets of one flow, with equal hashes, keep
@@ -154,31 +145,39 @@ func weight(h NextHop, flowHash uint32) uint64 {
 // Get returns the route of exactly that prefix.
 func (t *Table) Get(p netip.Prefix) (Route, bool) {
 	p, ok := ipv4Prefix(p)
-	if !ok || t == nil || t.trie == nil {
+	if !ok || t == nil {
 		return Route{}, false
 	}
-	hops, ok := t.trie.Get(p)
-	return Route{p, slices.Clone(hops)}, ok
+	n, a := t.root, p.Addr().As4()
+	for _, b := range a[:levelOf(p)] {
+		if n == nil {
+			break
+		}
+		n = n.child(b)
+	}
+	if n == nil {
+		return Route{p, nil}, false
+	}
+	at, found := n.find(localOf(p))
+	if !found {
+		return Route{p, nil}, false
+	}
+	return Route{p, slices.Clone(n.prefixes[at].set.hops)}, true
 }
 
 // Len is the number of routes.
 func (t *Table) Len() int {
-	if t == nil || t.trie == nil {
+	if t == nil {
 		return 0
 	}
-	return t.trie.Size4()
+	return t.size
 }
 
 // All yields the routes by prefix: address, then length. The caller must not change the next hops.
 func (t *Table) All() iter.Seq[Route] {
 	return func(yield func(Route) bool) {
-		if t == nil || t.trie == nil {
-			return
-		}
-		for p, hops := range t.trie.AllSorted4() {
-			if !yield(Route{p, hops}) {
-				return
-			}
+		if t != nil && t.root != nil {
+			t.root.all([4]byte{}, 0, yield)
 		}
 	}
 }
