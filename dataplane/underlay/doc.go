@@ -15,8 +15,8 @@
 // by one. The sockets are plain ones: UDP_ENCAP would hand ESP to the kernel.
 //
 // Protocol 50: package xdp, ring, or a raw socket, the first that works, opened when the first packet is
-// to be sent that way. An XDP program keeps an interface of a virtual machine or container from passing
-// joined packets, so that it is not attached where UDP is in use already; then it is ring.
+// to be sent that way. Under an XDP program interfaces of virtual machines and containers pass no joined
+// packets, or slower, so that none is attached where data leaves by UDP already; then it is ring.
 //
 // Control: packets of class CS6, IKE and keepalives have sockets of their own, to which the kernel
 // steers what arrives, and which do not wait behind data to leave. TOS is not authenticated: who forges
