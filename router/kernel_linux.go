@@ -41,6 +41,16 @@ func hasDevice(name string) bool {
 	return err == nil
 }
 
+// dropped is how many packets the host has lost on their way to us, because we did not take them out of
+// the device's queue in time.
+func (k *kernel) dropped() uint64 {
+	dev, err := netlink.LinkByIndex(k.dev.Attrs().Index)
+	if err != nil || dev.Attrs().Statistics == nil {
+		return 0 // the device goes, and its counters with it
+	}
+	return dev.Attrs().Statistics.TxDropped
+}
+
 // setup gives the device its MTU and exactly these addresses, and takes it up.
 func (k *kernel) setup(addrs []netip.Addr, mtu int) error {
 	k.mu.Lock()

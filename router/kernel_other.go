@@ -28,6 +28,7 @@ func (*kernel) setup([]netip.Addr, int) error             { return errKernel }
 func (*kernel) apply([]kernelRoute, []netip.Prefix) error { return errKernel }
 func (*kernel) installed() (map[netip.Prefix]bool, error) { return nil, errKernel }
 func (*kernel) flush() error                              { return errKernel }
+func (*kernel) dropped() uint64                           { return 0 }
 func hasDevice(string) bool                               { return false }
 func hostAddressIn(...netip.Prefix) (netip.Addr, string)  { return netip.Addr{}, "" }
 func forwardingOff() bool                                 { return false }

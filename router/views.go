@@ -460,6 +460,8 @@ func (r *Router) viewCounters(ctx context.Context) (any, error) {
 		}
 	}
 	add("dataplane", r.dp.Drops())
+	add("underlay", r.underlayCounts())
+	add("tun", map[string]uint64{"queue_full": r.kernel.dropped()})
 	counts := map[string]uint64{}
 	err := r.ike.Call(ctx, func() {
 		for name, n := range r.engine.Counters() {
@@ -478,4 +480,15 @@ func (r *Router) viewCounters(ctx context.Context) (any, error) {
 	counts["mailbox_full"] = r.ospf.Dropped()
 	add("ospf", counts)
 	return doc, nil
+}
+
+// underlayCounts are what the outer sockets lost on arrival, by reason, and what they carried.
+func (r *Router) underlayCounts() map[string]uint64 {
+	c := r.sockets.Counters()
+	counts := map[string]uint64{
+		"packets_sent": c.Sent, "messages_sent": c.SentMessages, "packets_received": c.Received, "messages_received": c.ReceivedMessages,
+		"segment_refused": c.SegmentRefusals,
+	}
+	r.sockets.Drops(func(reason string, n uint64) { counts[reason] = n })
+	return counts
 }

@@ -260,7 +260,7 @@ type CountersDoc struct {
 
 // A Counter is one named count since the start of the process.
 type Counter struct {
-	Subsystem string `json:"subsystem"` // ike, ospf, dataplane
+	Subsystem string `json:"subsystem"` // dataplane, underlay, tun, ike, ospf
 	Name      string `json:"name"`
 	Value     uint64 `json:"value"`
 }
