@@ -227,13 +227,6 @@ func keyRun(ops []Op) (n, units int) {
 
 func unitsOf(op *Op) int { return (len(op.Data) + vbmiBytes - 1) / vbmiBytes }
 
-// start makes the queue fit for a kernel.
-func (q *vbmiQueue) start() {
-	for i := range q.data {
-		q.data[i], q.chain[i] = unsafe.Pointer(&vbmiIdle), unsafe.Pointer(&vbmiIdle)
-	}
-}
-
 // fill queues units of op, of the first so many, until the queue is full, and returns how many are left. It
 // begins with the last, because decrypting a unit destroys what the one behind it is added to.
 func (q *vbmiQueue) fill(op *Op, units int) int {
@@ -257,9 +250,16 @@ func (q *vbmiQueue) fill(op *Op, units int) int {
 	return units - n
 }
 
+// idle gives the rest of the last group nothing to do.
+func (q *vbmiQueue) idle() {
+	for i := q.units; i%vbmiUnits != 0; i++ {
+		q.data[i], q.chain[i], q.blocks[i] = unsafe.Pointer(&vbmiIdle), unsafe.Pointer(&vbmiIdle), 0
+	}
+}
+
 // decrypt decrypts and empties the queue.
 func (q *vbmiQueue) decrypt(schedule *vbmiShared) {
-	clear(q.blocks[q.units:])
+	q.idle()
 	switch {
 	case q.units > 2*vbmiUnits:
 		vbmiDecrypt192(schedule, q)
@@ -278,7 +278,6 @@ func decryptShared(ops []Op) {
 		queue    vbmiQueue
 	)
 	spreadShared(ops[0].Key, backward, &schedule)
-	queue.start()
 	for i := range ops {
 		for units := queue.fill(&ops[i], unitsOf(&ops[i])); units > 0; units = queue.fill(&ops[i], units) {
 			queue.decrypt(&schedule)
@@ -298,7 +297,6 @@ func decryptKeys(ops []Op) {
 	for i := range keys {
 		keys[i] = ops[0].Key
 	}
-	queue.start()
 	for i := range ops {
 		from := queue.units
 		queue.fill(&ops[i], unitsOf(&ops[i]))
@@ -306,6 +304,7 @@ func decryptKeys(ops []Op) {
 			keys[from*vbmiUnit+lane] = ops[i].Key
 		}
 	}
+	queue.idle()
 	spreadKeys(&keys, backward, schedule)
 	vbmiDecrypt64Keys(schedule, &queue)
 }

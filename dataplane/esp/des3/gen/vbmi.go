@@ -416,11 +416,17 @@ func (g *generator) passes(round int) {
 			}
 		}
 		g.loop("SI", imm(8), func() {
+			var late []store
 			for n, target := range []string{targetPtr, sourcePtr} {
 				for group := range g.groups {
-					looked[group] = g.round(looked[group], group, n, target)
+					if g.groups == 1 { // its registers are about to be used
+						g.store(late)
+						late = nil
+					}
+					looked[group], late = g.round(looked[group], group, n, target, late)
 				}
 			}
+			g.store(late)
 			g.op("ADDQ", imm(2*round), schedulePtr)
 		})
 		g.op("ADDQ", imm(round), endsPtr)
@@ -437,9 +443,22 @@ func (g *generator) switchOrder(stage int) [4]int {
 	return [3][4]int{{0, 1, 2, 3}, {0, 1, 4, 5}, {0, 2, 4, 6}}[stage]
 }
 
+// A store is one that can wait: the next group's lookups leave the core room for it.
+type store struct {
+	from z
+	to   string
+}
+
+func (g *generator) store(all []store) {
+	for _, s := range all {
+		g.op("VMOVDQU64", s.from, s.to)
+	}
+}
+
 // round writes a round of a group: register r[s] has what S-box s looks up, and the returned ones have the same for
-// the next round. The half at target becomes the sum.
-func (g *generator) round(r [8]z, group, n int, target string) (next [8]z) {
+// the next round. The half at target becomes the sum, by stores that it leaves to the caller; those of the
+// round before are late.
+func (g *generator) round(r [8]z, group, n int, target string, late []store) (next [8]z, stores []store) {
 	g.note("Group %d: S-boxes.", group)
 	var with [8]z // by label
 	for label := range 8 {
@@ -448,6 +467,10 @@ func (g *generator) round(r [8]z, group, n int, target string) (next [8]z) {
 	for _, low := range g.switchOrder(0) {
 		for _, label := range []int{low, low | stageBits[0]} {
 			g.op("VPERMB", at(tablePtr, vector*g.w.entered[label]), with[label], with[label])
+			if len(late) > 0 {
+				g.store(late[:1])
+				late = late[1:]
+			}
 		}
 	}
 	first, used := z(8*g.groups), z(0)
@@ -463,12 +486,12 @@ func (g *generator) round(r [8]z, group, n int, target string) (next [8]z) {
 				s, sum, key := g.w.left[label], with[label], free()
 				g.loadKey(schedulePtr, group, n, s, key)
 				g.op("VPTERNLOGD", imm(xor3), half(target, group, s), key, sum)
-				g.op("VMOVDQU64", sum, half(target, group, s))
+				stores = append(stores, store{sum, half(target, group, s)})
 				next[s] = sum
 			}
 		}
 	}
-	return next
+	return next, stores
 }
 
 // Truth tables of VPTERNLOGD with operands c, b, a (destination).
@@ -479,16 +502,25 @@ const (
 	insert  = 0xb8 // b ? c : a
 )
 
-// exchange writes a switch: the colours that its mask does not have change places between a and b.
+// exchange writes a switch: the colours that its mask does not have change places between a and b. Of the two ways to
+// write it the one that copies a register has the shorter way to b, the other one is lighter on the core: a+b
+// stays what it is.
 func (g *generator) exchange(stage, label int, a, b, tmp z) {
 	m := g.w.straight[stage][label]
 	k, keep := g.w.mask(m), selectA
 	if g.w.masks[k] != m {
 		keep = selectB
 	}
+	mask := firstMask + z(k)
+	if stage == 0 && g.groups > 1 {
+		g.op("VPXORD", b, a, tmp)
+		g.op("VPTERNLOGD", imm(keep), mask, b, a)
+		g.op("VPXORD", a, tmp, b)
+		return
+	}
 	g.op("VMOVDQA64", a, tmp)
-	g.op("VPTERNLOGD", imm(keep), firstMask+z(k), b, a)
-	g.op("VPTERNLOGD", imm(keep), firstMask+z(k), tmp, b)
+	g.op("VPTERNLOGD", imm(keep), mask, b, a)
+	g.op("VPTERNLOGD", imm(keep), mask, tmp, b)
 }
 
 // spreadShared writes the function that makes a vbmiShared: the sums of a schedule, colours in place, each byte
