@@ -154,7 +154,7 @@ func eachField(message []byte, f func(field int, v uint64, b []byte) error) erro
 		default:
 			return errProfile
 		}
-		if err := f(int(tag>>3), v, b); err != nil { //nolint:gosec // a field's number is small
+		if err := f(int(tag>>3), v, b); err != nil {
 			return err
 		}
 	}
@@ -181,10 +181,10 @@ func appendVarints(to []uint64, v uint64, packed []byte) []uint64 {
 var stageTable = []struct{ prefix, suffix, stage string }{
 	{"meshrouter/dataplane/esp.", ").Seal", "seal"},
 	{"meshrouter/dataplane/esp.", ").Open", "open"},
-	{"meshrouter/dataplane/underlay.", ").Send", "send (kernel)"},
-	{"meshrouter/dataplane/underlay.", ").ReceiveBatch", "receive (kernel)"},
-	{"meshrouter/tun.", ").ReadPackets", "read the TUN device (kernel)"},
-	{"meshrouter/tun.", ").WriteGroups", "write the TUN device (kernel)"},
+	{"meshrouter/dataplane/underlay.(*Sockets).Send", "", "send (kernel)"},
+	{"meshrouter/dataplane/underlay.", ").Receive", "receive (kernel)"},
+	{"meshrouter/tun.", ").Read", "read the TUN device (kernel)"},
+	{"meshrouter/tun.", ").Write", "write the TUN device (kernel)"},
 	{"meshrouter/dataplane/segment.(*Merger)", "", "join segments"},
 	{"meshrouter/dataplane/segment.", "", "cut into segments"},
 	{"meshrouter/dataplane/fib.", "", "look up routes"},

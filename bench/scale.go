@@ -118,7 +118,7 @@ func addTunnels(e *dataplane.Engine, end, n int) error {
 	var errs []error
 	e.Update(func(u *dataplane.Update) {
 		for i := range n {
-			id := fib.TunnelID(i) //nolint:gosec // small
+			id := fib.TunnelID(i)
 			inner := func(end int) netip.Addr { return destination(1<<20 + 2*i + end) }
 			u.SetTunnel(dataplane.TunnelConfig{ID: id, Name: fmt.Sprint(i), Local: inner(end), Remote: inner(1 - end), Address: inner(end), MTU: 1400})
 			in, err := esp.NewInbound(scaleSA(i, 1-end))
@@ -182,11 +182,11 @@ func (r *rig) move() error {
 		binary.BigEndian.PutUint16(p[10:], ipv4.Checksum(p[:ipv4.HeaderLen], 0))
 		r.next++
 	}
-	if _, err := r.hosts[0].Queues()[0].WriteGroups(r.groups); err != nil {
+	if _, err := r.hosts[0].Queues()[0].Write(r.groups); err != nil {
 		return err
 	}
 	for got := 0; got < scaleBatch; {
-		ps, err := r.hosts[1].Queues()[0].ReadPackets()
+		ps, err := r.hosts[1].Queues()[0].Read()
 		if err != nil {
 			return err
 		}
@@ -272,7 +272,7 @@ func fibChange(e *dataplane.Engine) float64 {
 	us := make([]float64, times)
 	for i := range us {
 		p := netip.PrefixFrom(destination(mostRoutes/2+i), 32)
-		change := []fib.Route{{Prefix: p, NextHops: []fib.NextHop{{Tunnel: fib.TunnelID(i % 16)}}}} //nolint:gosec // small
+		change := []fib.Route{{Prefix: p, NextHops: []fib.NextHop{{Tunnel: fib.TunnelID(i % 16)}}}}
 		begun := time.Now()
 		e.Update(func(u *dataplane.Update) { u.SetRoutes(change, nil) })
 		us[i] = time.Since(begun).Seconds() * 1e6

@@ -21,14 +21,14 @@ type cable struct {
 	probes  []esp.Sealed
 }
 
-func (c *cable) Receivers() int                              { return 1 }
-func (c *cable) Home(uint32, bool) int                       { return 0 }
-func (c *cable) ReceiveBatch(int) ([]underlay.Packet, error) { return nil, os.ErrClosed }
-func (c *cable) SendProbe(p esp.Sealed) error                { c.probes = append(c.probes, p); return nil }
-func (c *cable) SendIKE(Datagram) error                      { return nil }
-func (c *cable) SendKeepalive(netip.AddrPort) error          { return nil }
-func (c *cable) Close() error                                { return nil }
-func (c *cable) reset()                                      { c.memory, c.packets = c.memory[:0], c.packets[:0] }
+func (c *cable) Receivers() int                         { return 1 }
+func (c *cable) Home(uint32, bool) int                  { return 0 }
+func (c *cable) Receive(int) ([]underlay.Packet, error) { return nil, os.ErrClosed }
+func (c *cable) SendProbe(p esp.Sealed) error           { c.probes = append(c.probes, p); return nil }
+func (c *cable) SendIKE(Datagram) error                 { return nil }
+func (c *cable) SendKeepalive(netip.AddrPort) error     { return nil }
+func (c *cable) Close() error                           { return nil }
+func (c *cable) reset()                                 { c.memory, c.packets = c.memory[:0], c.packets[:0] }
 func (c *cable) Send(ps []esp.Sealed) (int, error) {
 	c.calls++
 	for _, p := range ps {
@@ -49,10 +49,10 @@ type sink struct {
 	groups  int
 }
 
-func (s *sink) ReadPackets() ([]segment.Packet, error) { return nil, os.ErrClosed }
-func (s *sink) Offloads() (tcp, udp bool)              { return s.offload, s.offload }
-func (s *sink) Close() error                           { return nil }
-func (s *sink) WriteGroups(gs []segment.Group) (int, error) {
+func (s *sink) Read() ([]segment.Packet, error) { return nil, os.ErrClosed }
+func (s *sink) Offloads() (tcp, udp bool)       { return s.offload, s.offload }
+func (s *sink) Close() error                    { return nil }
+func (s *sink) Write(gs []segment.Group) (int, error) {
 	for i := range gs {
 		s.packets += len(gs[i].Pieces)
 	}

@@ -99,11 +99,11 @@ func TestPipelineDoesNotAllocate(t *testing.T) {
 	const batch = 32
 	out := slices.Repeat([]segment.Group{{Pieces: [][]byte{pkt}}}, batch)
 	move := func() {
-		if _, err := p.in.WriteGroups(out); err != nil {
+		if _, err := p.in.Write(out); err != nil {
 			t.Fatal(err)
 		}
 		for got := 0; got < batch; {
-			ps, err := p.out.ReadPackets()
+			ps, err := p.out.Read()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestRemovedSAIsNotUsedAnyMore(t *testing.T) {
 	var delivered atomic.Int64
 	flow.Go(func() {
 		for {
-			ps, err := p.out.ReadPackets()
+			ps, err := p.out.Read()
 			if errors.Is(err, os.ErrClosed) {
 				return
 			}
@@ -196,7 +196,7 @@ func idle(tb testing.TB, l link) *worker {
 	}
 	go func() { // the host, which reads and forgets; ends with the device
 		for {
-			if _, err := host.Queues()[0].ReadPackets(); err != nil {
+			if _, err := host.Queues()[0].Read(); err != nil {
 				return
 			}
 		}

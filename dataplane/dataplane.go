@@ -14,21 +14,21 @@ import (
 // A Queue is one queue of the TUN device; see package tun, whose queues fit. Only an error that is
 // os.ErrClosed ends it. One goroutine reads; several may write.
 type Queue interface {
-	ReadPackets() ([]segment.Packet, error)            // waits; theirs and their memory's life ends with the next call
-	WriteGroups(gs []segment.Group) (n int, err error) // an error is about gs[n]
-	Offloads() (tcp, udp bool)                         // whether packets that stand for many may be written
+	Read() ([]segment.Packet, error)             // waits; theirs and their memory's life ends with the next call
+	Write(gs []segment.Group) (n int, err error) // an error is about gs[n]
+	Offloads() (tcp, udp bool)                   // whether packets that stand for many may be written
 	Close() error
 }
 
 // An Underlay is the outer sockets; see package underlay, whose Sockets and Memory fit.
 type Underlay interface {
-	Receivers() int                                // how many goroutines can receive
-	Home(spi uint32, udp bool) int                 // the receiver where an SA's data arrives; others carry its control packets
-	ReceiveBatch(i int) ([]underlay.Packet, error) // waits; os.ErrClosed after Close
-	Send(ps []esp.Sealed) (n int, err error)       // only what esp made fits: clear GRE cannot leave
-	SendProbe(p esp.Sealed) error                  // with DF; underlay.ErrTooBig if the interface is smaller
-	SendIKE(d Datagram) error                      // with the non-ESP marker on port 4500
-	SendKeepalive(remote netip.AddrPort) error     // NAT keepalive from port 4500
+	Receivers() int                            // how many goroutines can receive
+	Home(spi uint32, udp bool) int             // the receiver where an SA's data arrives; others carry its control packets
+	Receive(i int) ([]underlay.Packet, error)  // waits; os.ErrClosed after Close
+	Send(ps []esp.Sealed) (n int, err error)   // only what esp made fits: clear GRE cannot leave
+	SendProbe(p esp.Sealed) error              // with DF; underlay.ErrTooBig if the interface is smaller
+	SendIKE(d Datagram) error                  // with the non-ESP marker on port 4500
+	SendKeepalive(remote netip.AddrPort) error // NAT keepalive from port 4500
 	Close() error
 }
 

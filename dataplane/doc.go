@@ -31,5 +31,5 @@
 // Read dataplane.go, view.go, engine.go, worker.go, outbound.go, owner.go, inbound.go, then pace.go,
 // codel.go, load.go, control.go, drops.go.
 // Follows RFC 2784, 2890, 4301, 4303, 3948, 1812, 1191, 6040, 8289; deviations are those of the packages
-// below, and of RFC 8289 that no packet may wait longer than 25 ms.
+// below, and of RFC 8289 that in a standing queue no packet may wait longer than 25 ms.
 package dataplane

@@ -110,7 +110,7 @@ func (e *Engine) readQueue(i int) error {
 	w := newWorker(e, q, -1)
 	yielded := e.now()
 	for failures := 0; failures < maxReadErrors; {
-		ps, err := q.ReadPackets()
+		ps, err := q.Read()
 		w.begin()
 		for j := range ps {
 			w.fromHost(&ps[j])
@@ -138,7 +138,7 @@ func (e *Engine) receive(i int) error {
 	w := newWorker(e, e.queues[i%len(e.queues)], i)
 	yielded := e.now()
 	for failures := 0; failures < maxReadErrors; {
-		ps, err := e.underlay.ReceiveBatch(i)
+		ps, err := e.underlay.Receive(i)
 		switch {
 		case err == nil:
 			failures = 0

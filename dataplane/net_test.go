@@ -172,7 +172,7 @@ func (s *site) listen() {
 
 // readAll waits for packets of a queue, and returns copies of them, cut to what they stand for.
 func readAll(q tun.Queue) (pkts [][]byte, err error) {
-	ps, err := q.ReadPackets()
+	ps, err := q.Read()
 	for i := range ps {
 		var c segment.Cutter
 		if err := ps[i].Cut(&c); err != nil {
@@ -192,7 +192,7 @@ func writeAll(q tun.Queue, pkts ...[]byte) error {
 	for i := range pkts {
 		gs[i].Pieces = pkts[i : i+1]
 	}
-	_, err := q.WriteGroups(gs)
+	_, err := q.Write(gs)
 	return err
 }
 

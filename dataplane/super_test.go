@@ -74,7 +74,7 @@ func cutAll(t *testing.T, pkt []byte, o segment.Offload) [][]byte {
 // sendLarge makes the host send a packet that stands for many.
 func (s *site) sendLarge(pkt []byte, o segment.Offload) {
 	s.n.t.Helper()
-	if _, err := s.host.WriteGroups([]segment.Group{{Offload: o, Pieces: [][]byte{pkt}}}); err != nil {
+	if _, err := s.host.Write([]segment.Group{{Offload: o, Pieces: [][]byte{pkt}}}); err != nil {
 		s.n.t.Fatal(err)
 	}
 }
@@ -318,7 +318,7 @@ type choosy struct {
 	refuse, written int
 }
 
-func (q *choosy) WriteGroups(gs []segment.Group) (int, error) {
+func (q *choosy) Write(gs []segment.Group) (int, error) {
 	if q.refuse >= 0 && q.refuse < len(gs) {
 		n := q.refuse
 		q.refuse = -1

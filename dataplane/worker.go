@@ -133,7 +133,7 @@ func (w *worker) finish() {
 // deliver writes to the TUN device.
 func (w *worker) deliver() {
 	for groups := w.toHost.Groups(); len(groups) > 0; {
-		n, err := w.queue.WriteGroups(groups)
+		n, err := w.queue.Write(groups)
 		if err == nil {
 			break
 		}

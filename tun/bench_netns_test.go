@@ -41,7 +41,7 @@ func ours(b *testing.B) rival {
 	m.TCP, m.UDP = q.Offloads()
 	room := make([]byte, 512<<10)
 	return rival{"meshrouter", [4]byte{10, 2, 0, 9}, func() (segments int) {
-		packets, err := q.ReadPackets()
+		packets, err := q.Read()
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -61,9 +61,9 @@ func ours(b *testing.B) rival {
 	}, func(packets [][]byte) {
 		m.Reset()
 		for _, p := range packets {
-			m.Add(p[Offset:])
+			m.Add(p[frontRoom:])
 		}
-		if _, err := q.WriteGroups(m.Groups()); err != nil {
+		if _, err := q.Write(m.Groups()); err != nil {
 			b.Fatal(err)
 		}
 	}}
@@ -85,18 +85,18 @@ func wireguards(b *testing.B) rival {
 		bufs[i] = make([]byte, 65535)
 	}
 	return rival{"wireguard-go", [4]byte{10, 3, 0, 9}, func() (segments int) {
-		n, err := d.Read(bufs, sizes, Offset)
+		n, err := d.Read(bufs, sizes, frontRoom)
 		if err != nil {
 			b.Fatal(err)
 		}
 		for i := range n {
-			if bufs[i][Offset]>>4 == 4 {
+			if bufs[i][frontRoom]>>4 == 4 {
 				segments++
 			}
 		}
 		return segments
 	}, func(packets [][]byte) {
-		if _, err := d.Write(packets, Offset); err != nil {
+		if _, err := d.Write(packets, frontRoom); err != nil {
 			b.Fatal(err)
 		}
 	}}
@@ -221,8 +221,8 @@ func dial(b *testing.B, to [4]byte, size int) *net.UDPConn {
 func tcpBatch(from [4]byte, size, flows int) (batch [][]byte) {
 	for i := range 44 {
 		flow, n := i%flows, i/flows
-		b := make([]byte, Offset+40+size, Offset+65535) // with room, as wireguard-go wants to have it
-		p := b[Offset:]
+		b := make([]byte, frontRoom+40+size, frontRoom+65535) // with room, as wireguard-go wants to have it
+		p := b[frontRoom:]
 		src, dst := netip.AddrFrom4(from), netip.AddrFrom4([4]byte{10, 9, 0, 9})
 		ipv4.AppendHeader(p[:0], ipv4.Fields{TTL: 64, Protocol: 6, ID: uint16(n), DF: true, Src: src, Dst: dst}, 20+size)
 		l4 := p[20:]

@@ -1,7 +1,7 @@
 // Package tun opens the device through which the host's packets enter and leave the router.
 //
-//	host kernel ══ ReadPackets ══► Queue 0 ──► segment.Cutter ──► worker
-//	            ◄═ WriteGroups ═══ Queue 0 ◄── segment.Merger ◄── workers      one Queue by default
+//	host kernel ══ Read ══► Queue 0 ──► segment.Cutter ──► worker
+//	            ◄═ Write ═══ Queue 0 ◄── segment.Merger ◄── workers      one Queue by default
 //
 // A packet that the host sends may stand for many (TCP and UDP segmentation offload), and so may a Group that it is
 // given; package segment takes them apart and puts them together. On Linux the backend is our own: a virtio header

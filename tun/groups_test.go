@@ -38,33 +38,17 @@ func TestOffloadPairCarriesLargePackets(t *testing.T) {
 		t.Errorf("offloads are %v, %v", tcp, udp)
 	}
 	want := []segment.Group{plain(0x60), largeUDP(), plain(1, 2, 3)}
-	if n, err := in.WriteGroups(want); n != 3 || err != nil {
-		t.Fatalf("WriteGroups = %d, %v", n, err)
+	if n, err := in.Write(want); n != 3 || err != nil {
+		t.Fatalf("Write = %d, %v", n, err)
 	}
-	got, err := out.ReadPackets()
+	got, err := out.Read()
 	if err != nil || len(got) != 3 {
-		t.Fatalf("ReadPackets = %v, %v", got, err)
+		t.Fatalf("Read = %v, %v", got, err)
 	}
 	for i, p := range got {
 		if b := bytes.Join(want[i].Pieces, nil); !bytes.Equal(p.Buf[p.Start:p.End], b) || p.Offload != want[i].Offload {
 			t.Errorf("packet %d is % x with %+v, want % x with %+v", i, p.Buf[p.Start:p.End], p.Offload, b, want[i].Offload)
 		}
-	}
-	// The old call gets what the packet is cut into, two and the rest.
-	if _, err := in.WriteGroups(want); err != nil {
-		t.Fatal(err)
-	}
-	bufs, sizes := [][]byte{make([]byte, 200), make([]byte, 200)}, make([]int, 2)
-	var lengths []int
-	for len(lengths) < 5 {
-		n, err := out.Read(bufs, sizes, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lengths = append(lengths, sizes[:n]...)
-	}
-	if got := fmt.Sprint(lengths); got != "[1 128 128 78 3]" {
-		t.Errorf("packets of %s bytes", got)
 	}
 }
 
@@ -74,32 +58,32 @@ func TestPairWithoutOffloadsRefusesLargePackets(t *testing.T) {
 	if tcp, udp := a.Queues()[0].Offloads(); tcp || udp {
 		t.Errorf("offloads are %v, %v", tcp, udp)
 	}
-	n, err := a.Queues()[0].WriteGroups([]segment.Group{plain(1), largeUDP(), plain(2)})
+	n, err := a.Queues()[0].Write([]segment.Group{plain(1), largeUDP(), plain(2)})
 	if n != 1 || !errors.Is(err, errOffload) {
-		t.Errorf("WriteGroups = %d, %v; want 1, errOffload", n, err)
+		t.Errorf("Write = %d, %v; want 1, errOffload", n, err)
 	}
-	if got, err := b.Queues()[0].ReadPackets(); len(got) != 1 || err != nil {
-		t.Errorf("ReadPackets = %v, %v", got, err)
+	if got, err := b.Queues()[0].Read(); len(got) != 1 || err != nil {
+		t.Errorf("Read = %v, %v", got, err)
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Queues()[0].ReadPackets(); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("ReadPackets after Close: %v", err)
+	if _, err := a.Queues()[0].Read(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Read after Close: %v", err)
 	}
-	if _, err := a.Queues()[0].WriteGroups([]segment.Group{plain(1)}); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("WriteGroups after Close: %v", err)
+	if _, err := a.Queues()[0].Write([]segment.Group{plain(1)}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Write after Close: %v", err)
 	}
 }
 
-func TestPairGroupsDoNotAllocate(t *testing.T) {
+func TestPairDoesNotAllocate(t *testing.T) {
 	a, b := OffloadPair()
 	gs := []segment.Group{largeUDP()}
 	move := func() {
-		if _, err := a.Queues()[0].WriteGroups(gs); err != nil {
+		if _, err := a.Queues()[0].Write(gs); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Queues()[0].ReadPackets(); err != nil {
+		if _, err := b.Queues()[0].Read(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,21 +127,21 @@ func TestGroupsWithoutOffloads(t *testing.T) {
 	t.Parallel()
 	f := &fake{waiting: [][]byte{{1, 2}, {3}}}
 	q := newSimpleQueue(f)
-	ps, err := q.ReadPackets()
+	ps, err := q.Read()
 	if err != nil || len(ps) != 2 || !bytes.Equal(ps[0].Buf[ps[0].Start:ps[0].End], []byte{1, 2}) || !bytes.Equal(ps[1].Buf[ps[1].Start:ps[1].End], []byte{3}) {
-		t.Errorf("ReadPackets = %v, %v", ps, err)
+		t.Errorf("Read = %v, %v", ps, err)
 	}
-	if _, err := q.ReadPackets(); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("ReadPackets at the end: %v", err)
+	if _, err := q.Read(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Read at the end: %v", err)
 	}
 	gs := []segment.Group{plain(1, 2), {Pieces: [][]byte{{3}, nil, {4, 5}}}, plain(6), largeUDP(), plain(7, 8)}
 	for _, want := range []struct {
 		n   int
 		err error
 	}{{2, os.ErrInvalid}, {0, errOffload}, {1, nil}} {
-		n, err := q.WriteGroups(gs)
+		n, err := q.Write(gs)
 		if n != want.n || !errors.Is(err, want.err) {
-			t.Errorf("WriteGroups of %d = %d, %v; want %d, %v", len(gs), n, err, want.n, want.err)
+			t.Errorf("Write of %d = %d, %v; want %d, %v", len(gs), n, err, want.n, want.err)
 		}
 		gs = gs[min(n+1, len(gs)):]
 	}

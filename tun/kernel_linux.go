@@ -18,13 +18,12 @@ import (
 const (
 	// virtioLen is the length of struct virtio_net_hdr, which lies in front of every packet.
 	virtioLen = 10
-	// ReadPackets takes so many packets, and so many bytes or one packet more, before it returns.
+	// Read takes so many packets, and so many bytes or one packet more, before it returns.
 	readPackets, readBytes = 64, 256 << 10
 )
 
 // A kernelQueue is one descriptor of a TUN device with IFF_VNET_HDR.
 type kernelQueue struct {
-	plainCalls
 	file     *os.File
 	raw      syscall.RawConn
 	closed   atomic.Bool
@@ -51,7 +50,6 @@ func newKernelQueue(fd int, tcp, udp bool) (*kernelQueue, error) {
 	q.buf = make([]byte, readBytes+virtioLen+maxPacket)
 	q.packets = make([]segment.Packet, 0, readPackets)
 	q.fill = q.readAll
-	q.q = q
 	return q, nil
 }
 
@@ -62,8 +60,8 @@ func (q *kernelQueue) Close() error {
 	return q.file.Close()
 }
 
-// ReadPackets goes through the runtime's poller only when there is nothing to read.
-func (q *kernelQueue) ReadPackets() ([]segment.Packet, error) {
+// Read goes through the runtime's poller only when there is nothing to read.
+func (q *kernelQueue) Read() ([]segment.Packet, error) {
 	q.packets, q.err = q.packets[:0], nil
 	if err := q.raw.Read(q.fill); err != nil {
 		return nil, q.wrap(err)
@@ -115,8 +113,8 @@ func encode(b []byte, o *segment.Offload) {
 	binary.NativeEndian.PutUint16(b[8:], o.CsumOffset)
 }
 
-// WriteGroups writes each group with one writev.
-func (q *kernelQueue) WriteGroups(gs []segment.Group) (int, error) {
+// Write writes each group with one writev.
+func (q *kernelQueue) Write(gs []segment.Group) (int, error) {
 	if len(gs) == 0 {
 		return 0, nil
 	}
@@ -137,7 +135,7 @@ func (q *kernelQueue) WriteGroups(gs []segment.Group) (int, error) {
 	return n, nil
 }
 
-// A writer is what one call of WriteGroups needs.
+// A writer is what one call of Write needs.
 type writer struct {
 	groups []segment.Group
 	n      int // groups written

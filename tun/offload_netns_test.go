@@ -128,7 +128,7 @@ func (w *wire) carry(t testing.TB, from, to Queue) {
 	m.TCP, m.UDP = to.Offloads()
 	room := make([]byte, 4<<20)
 	for {
-		packets, err := from.ReadPackets()
+		packets, err := from.Read()
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
@@ -160,7 +160,7 @@ func (w *wire) carry(t testing.TB, from, to Queue) {
 		}
 		gs := m.Groups()
 		w.groups.Add(int64(len(gs)))
-		if n, err := to.WriteGroups(gs); errors.Is(err, os.ErrClosed) {
+		if n, err := to.Write(gs); errors.Is(err, os.ErrClosed) {
 			return
 		} else if err != nil || n != len(gs) {
 			t.Errorf("write: %d of %d, %v: %+v", n, len(gs), err, gs[n].Offload)
@@ -443,12 +443,12 @@ func TestReadEndsWithTheDevice(t *testing.T) {
 			done := make(chan error)
 			go func() {
 				for range 10 { // the kernel may report that it goes before it is gone
-					if _, err := q.ReadPackets(); errors.Is(err, os.ErrClosed) {
+					if _, err := q.Read(); errors.Is(err, os.ErrClosed) {
 						done <- nil
 						return
 					}
 				}
-				done <- errors.New("ReadPackets does not end")
+				done <- errors.New("Read does not end")
 			}()
 			if err := end(d); err != nil {
 				t.Fatal(err)
@@ -456,8 +456,8 @@ func TestReadEndsWithTheDevice(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
-			if _, err := q.WriteGroups(make([]segment.Group, 1)); !errors.Is(err, os.ErrClosed) {
-				t.Errorf("WriteGroups: %v, want os.ErrClosed", err)
+			if _, err := q.Write(make([]segment.Group, 1)); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("Write: %v, want os.ErrClosed", err)
 			}
 		})
 	}
@@ -474,18 +474,18 @@ func TestWriteErrorsAreCountedByGroup(t *testing.T) {
 	q := d.Queues()[0]
 	good := segment.Group{Pieces: [][]byte{{0x45, 0, 0, 20, 0, 0, 0, 0, 64, 99, 0, 0, 10, 9, 0, 1, 10, 255, 0, 1}}}
 	bad := segment.Group{Pieces: good.Pieces, Offload: segment.Offload{GSOType: 77}}
-	if n, err := q.WriteGroups([]segment.Group{good}); n != 0 || !errors.Is(err, unix.EIO) {
+	if n, err := q.Write([]segment.Group{good}); n != 0 || !errors.Is(err, unix.EIO) {
 		t.Errorf("while the device is down: %d, %v; want 0, EIO", n, err)
 	}
 	addressed(t, d.Name())
 	gs := []segment.Group{good, good, bad, good}
-	if n, err := q.WriteGroups(gs); n != 2 || !errors.Is(err, unix.EINVAL) {
+	if n, err := q.Write(gs); n != 2 || !errors.Is(err, unix.EINVAL) {
 		t.Errorf("%d, %v; want 2, EINVAL", n, err)
 	}
-	if n, err := q.WriteGroups(gs[3:]); n != 1 || err != nil {
+	if n, err := q.Write(gs[3:]); n != 1 || err != nil {
 		t.Errorf("%d, %v; want 1", n, err)
 	}
-	if n, err := q.WriteGroups(nil); n != 0 || err != nil {
+	if n, err := q.Write(nil); n != 0 || err != nil {
 		t.Errorf("nothing: %d, %v", n, err)
 	}
 }
@@ -511,7 +511,7 @@ func TestMovingPacketsDoesNotAllocate(t *testing.T) {
 		if _, err := conn.Write(payload); err != nil {
 			t.Fatal(err)
 		}
-		packets, err := q.ReadPackets()
+		packets, err := q.Read()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -520,7 +520,7 @@ func TestMovingPacketsDoesNotAllocate(t *testing.T) {
 			pieces[i] = p.Buf[p.Start:p.End]
 			groups = append(groups, segment.Group{Pieces: pieces[i : i+1], Offload: p.Offload})
 		}
-		if n, err := q.WriteGroups(groups); err != nil {
+		if n, err := q.Write(groups); err != nil {
 			t.Fatal(n, err)
 		}
 	}); n != 0 {
@@ -550,7 +550,7 @@ func TestWritersAtOnce(t *testing.T) {
 			for i := range each {
 				p := ipv4.AppendHeader(nil, ipv4.Fields{TTL: 64, Protocol: 17, Src: netip.AddrFrom4([4]byte{10, 2, 0, 9}), Dst: netip.AddrFrom4([4]byte{10, 255, 0, 1})}, 8+3)
 				p = append(p, 0, 9, 0, 7, 0, 11, 0, 0, byte(w), byte(i>>8), byte(i))
-				if n, err := d.Queues()[0].WriteGroups([]segment.Group{{Pieces: [][]byte{p[:20], p[20:28], nil, p[28:]}}}); n != 1 || err != nil {
+				if n, err := d.Queues()[0].Write([]segment.Group{{Pieces: [][]byte{p[:20], p[20:28], nil, p[28:]}}}); n != 1 || err != nil {
 					t.Errorf("writer %d: %d, %v", w, n, err)
 				}
 			}

@@ -19,7 +19,6 @@ const (
 func Pair() (a, b *Device) { return newPair(false) }
 
 // OffloadPair is a Pair that carries packets which stand for many, as a TUN device with offloads does.
-// ReadPackets returns them as they are, Read what they are cut into.
 func OffloadPair() (a, b *Device) { return newPair(true) }
 
 func newPair(offload bool) (a, b *Device) {
@@ -32,10 +31,8 @@ func newPair(offload bool) (a, b *Device) {
 type pairQueue struct {
 	in, out *pipe
 	offload bool
-	packets []segment.Packet // what ReadPackets returned last
+	packets []segment.Packet // what Read returned last
 }
-
-func (q *pairQueue) BatchSize() int { return 128 }
 
 func (q *pairQueue) Offloads() (tcp, udp bool) { return q.offload, q.offload }
 
@@ -45,7 +42,7 @@ func (q *pairQueue) Close() error {
 	return nil
 }
 
-func (q *pairQueue) ReadPackets() ([]segment.Packet, error) {
+func (q *pairQueue) Read() ([]segment.Packet, error) {
 	if q.packets == nil {
 		q.packets = make([]segment.Packet, pairBatch)
 	}
@@ -53,7 +50,7 @@ func (q *pairQueue) ReadPackets() ([]segment.Packet, error) {
 	return q.packets[:n], err
 }
 
-func (q *pairQueue) WriteGroups(gs []segment.Group) (int, error) {
+func (q *pairQueue) Write(gs []segment.Group) (int, error) {
 	for i := range gs {
 		if !q.offload && gs[i].Offload != (segment.Offload{}) {
 			return i, errOffload
@@ -65,19 +62,6 @@ func (q *pairQueue) WriteGroups(gs []segment.Group) (int, error) {
 	return len(gs), nil
 }
 
-func (q *pairQueue) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	return q.in.read(bufs, sizes, offset)
-}
-
-func (q *pairQueue) Write(bufs [][]byte, offset int) (int, error) {
-	for i, b := range bufs {
-		if err := q.out.put(segment.Offload{}, b[offset:]); err != nil {
-			return i, err
-		}
-	}
-	return len(bufs), nil
-}
-
 // A pipe is one direction: a ring of packets.
 type pipe struct {
 	mu            sync.Mutex
@@ -85,9 +69,6 @@ type pipe struct {
 	ring          [pairDepth]segment.Packet
 	first, filled int
 	closed        bool
-
-	cut  segment.Cutter // of the packet that read returns in pieces
-	next int            // which piece comes next; 0: the packet is still in the ring
 }
 
 func newPipe() *pipe {
@@ -151,38 +132,6 @@ func (p *pipe) take(ps []segment.Packet) (n int, err error) {
 		ps[n], p.ring[p.first] = p.ring[p.first], ps[n]
 		p.pop()
 		n++
-	}
-	p.changed.Broadcast()
-	return n, nil
-}
-
-func (p *pipe) read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.wait(); err != nil {
-		return 0, err
-	}
-	for n < len(bufs) && p.filled > 0 {
-		packet := &p.ring[p.first]
-		if packet.Offload == (segment.Offload{}) {
-			sizes[n] = copy(bufs[n][offset:], packet.Buf)
-			n++
-			p.pop()
-			continue
-		}
-		if p.next == 0 {
-			if err := packet.Cut(&p.cut); err != nil {
-				p.pop()
-				return n, err
-			}
-		}
-		sizes[n] = p.cut.Size(p.next)
-		p.cut.Put(p.next, bufs[n][offset:offset+sizes[n]])
-		n++
-		if p.next++; p.next == p.cut.Len() {
-			p.next = 0
-			p.pop()
-		}
 	}
 	p.changed.Broadcast()
 	return n, nil

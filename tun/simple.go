@@ -10,6 +10,10 @@ import (
 // errOffload refuses a group that a device without offloads cannot carry.
 var errOffload = errors.New("tun: this device takes no large packets and completes no checksums")
 
+// frontRoom is what plain devices want to have in front of a packet, bytes: a virtio header (10) or the
+// address family (4).
+const frontRoom = 16
+
 // A batchQueue is a device that carries plain packets: wireguard/tun's, and plainQueue.
 type batchQueue interface {
 	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
@@ -20,7 +24,7 @@ type batchQueue interface {
 
 // A simpleQueue is a Queue without offloads.
 type simpleQueue struct {
-	batchQueue
+	dev     batchQueue
 	bufs    [][]byte
 	sizes   []int
 	packets []segment.Packet
@@ -32,38 +36,40 @@ type simpleQueue struct {
 
 func newSimpleQueue(q batchQueue) *simpleQueue {
 	n := q.BatchSize()
-	s := &simpleQueue{batchQueue: q, bufs: make([][]byte, n), sizes: make([]int, n), packets: make([]segment.Packet, 0, n)}
+	s := &simpleQueue{dev: q, bufs: make([][]byte, n), sizes: make([]int, n), packets: make([]segment.Packet, 0, n)}
 	for i := range s.bufs {
-		s.bufs[i] = make([]byte, Offset+maxPacket)
+		s.bufs[i] = make([]byte, frontRoom+maxPacket)
 	}
 	return s
 }
 
+func (q *simpleQueue) Close() error { return q.dev.Close() }
+
 func (q *simpleQueue) Offloads() (tcp, udp bool) { return false, false }
 
-func (q *simpleQueue) ReadPackets() ([]segment.Packet, error) {
-	n, err := q.Read(q.bufs, q.sizes, Offset)
+func (q *simpleQueue) Read() ([]segment.Packet, error) {
+	n, err := q.dev.Read(q.bufs, q.sizes, frontRoom)
 	q.packets = q.packets[:0]
 	for i := range n {
-		q.packets = append(q.packets, segment.Packet{Buf: q.bufs[i], Start: Offset, End: Offset + q.sizes[i]})
+		q.packets = append(q.packets, segment.Packet{Buf: q.bufs[i], Start: frontRoom, End: frontRoom + q.sizes[i]})
 	}
 	return q.packets, err
 }
 
-// WriteGroups copies each packet, since the devices want room in front of it.
-func (q *simpleQueue) WriteGroups(gs []segment.Group) (int, error) {
+// Write copies each packet, since the devices want room in front of it.
+func (q *simpleQueue) Write(gs []segment.Group) (int, error) {
 	q.writing.Lock()
 	defer q.writing.Unlock()
 	for i := range gs {
 		if gs[i].Offload != (segment.Offload{}) {
 			return i, errOffload
 		}
-		q.out = append(q.out[:0], make([]byte, Offset)...)
+		q.out = append(q.out[:0], make([]byte, frontRoom)...)
 		for _, piece := range gs[i].Pieces {
 			q.out = append(q.out, piece...)
 		}
 		q.one[0] = q.out
-		if _, err := q.Write(q.one[:], Offset); err != nil {
+		if _, err := q.dev.Write(q.one[:], frontRoom); err != nil {
 			return i, err
 		}
 	}

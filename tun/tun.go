@@ -16,32 +16,20 @@ const (
 	Water     = "water"     // github.com/songgao/water, one packet a call; Linux and macOS
 )
 
-// Offset is how many bytes must be free before each packet given to Write, and are left free by
-// Read when asked for: the virtio header on Linux (10 bytes), the address family on the others (4).
-const Offset = 16
-
 // maxPacket is the largest IP packet, bytes.
 const maxPacket = 65535
 
-// A Queue reads and writes batches of IP packets. One goroutine reads; any number may call WriteGroups.
+// A Queue reads and writes batches of IP packets. One goroutine reads; any number may call Write.
 //
-// ReadPackets waits for a packet and returns it with those that can be had without waiting. They and their
-// memory are the caller's until its next call. WriteGroups sends n groups; an error is about gs[n], and the
+// Read waits for a packet and returns it with those that can be had without waiting. They and their
+// memory are the caller's until its next call. Write sends n groups; an error is about gs[n], and the
 // caller may go on behind it. It keeps nothing. Offloads says whether packets that stand for many are read
 // and may be written; without any, every packet that is read is complete, and every one written must be. An
 // error that is os.ErrClosed ends the queue.
-//
-// Read and Write do the same with plain packets. Read fills bufs[i][offset:] with a packet of sizes[i] bytes for i < n, n at most BatchSize. It
-// may return packets and an error; only an error that is os.ErrClosed ends the queue. Write sends
-// bufs[i][offset:]; it may change the bytes and lengths of what it was given, since it joins
-// packets of a flow.
 type Queue interface {
-	ReadPackets() ([]segment.Packet, error)
-	WriteGroups(gs []segment.Group) (n int, err error)
+	Read() ([]segment.Packet, error)
+	Write(gs []segment.Group) (n int, err error)
 	Offloads() (tcp, udp bool)
-	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
-	Write(bufs [][]byte, offset int) (n int, err error)
-	BatchSize() int
 	Close() error
 }
 

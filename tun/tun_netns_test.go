@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"meshrouter/dataplane/segment"
 	"meshrouter/internal/ipv4"
 )
 
@@ -150,10 +151,10 @@ func TestPacketsCrossTheDevice(t *testing.T) {
 			}
 
 			// The answer: addresses and ports exchanged, checksum 0 (none, RFC 768).
-			reply := ipv4.AppendHeader(make([]byte, Offset, 200), ipv4.Fields{TTL: 64, Protocol: 17, Src: h.Dst(), Dst: h.Src()}, 8+4)
+			reply := ipv4.AppendHeader(nil, ipv4.Fields{TTL: 64, Protocol: 17, Src: h.Dst(), Dst: h.Src()}, 8+4)
 			reply = append(reply, payload[2], payload[3], payload[0], payload[1], 0, 12, 0, 0)
 			reply = append(reply, "back"...)
-			if _, err := d.Queues()[0].Write([][]byte{reply}, Offset); err != nil {
+			if _, err := d.Queues()[0].Write([]segment.Group{{Pieces: [][]byte{reply}}}); err != nil {
 				t.Fatal(err)
 			}
 			answer := make([]byte, 100)
@@ -166,18 +167,13 @@ func TestPacketsCrossTheDevice(t *testing.T) {
 
 // readUDP returns the first UDP packet that the host sends; it may speak of IPv6 neighbours first.
 func readUDP(q Queue) []byte {
-	bufs := make([][]byte, q.BatchSize())
-	for i := range bufs {
-		bufs[i] = make([]byte, 65535)
-	}
-	sizes := make([]int, len(bufs))
 	for {
-		n, err := q.Read(bufs, sizes, 0)
+		ps, err := q.Read()
 		if errors.Is(err, os.ErrClosed) {
 			return nil
 		}
-		for i := range n {
-			if p := bufs[i][:sizes[i]]; p[0]>>4 == 4 && p[9] == 17 {
+		for i := range ps {
+			if p := ps[i].Buf[ps[i].Start:ps[i].End]; p[0]>>4 == 4 && p[9] == 17 {
 				return p
 			}
 		}

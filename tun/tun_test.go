@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"meshrouter/dataplane/segment"
 )
 
 func TestOpenRefusesBadConfig(t *testing.T) {
@@ -35,25 +37,21 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 func TestPairMovesPacketsInOrder(t *testing.T) {
 	t.Parallel()
 	a, b := Pair()
-	const offset = 16
-	var sent [][]byte
-	for i := range 5 {
-		sent = append(sent, append(make([]byte, offset), bytes.Repeat([]byte{byte(i)}, 20+i)...))
+	var sent []segment.Group
+	for i := range pairBatch + 5 {
+		sent = append(sent, segment.Group{Pieces: [][]byte{bytes.Repeat([]byte{byte(i)}, 20+i)}})
 	}
-	if n, err := a.Queues()[0].Write(sent, offset); n != 5 || err != nil {
+	if n, err := a.Queues()[0].Write(sent); n != len(sent) || err != nil {
 		t.Fatalf("Write = %d, %v", n, err)
 	}
-	bufs := [][]byte{make([]byte, 2000), make([]byte, 2000), make([]byte, 2000)}
-	sizes := make([]int, 3)
-	next := 0
-	for next < 5 {
-		n, err := b.Queues()[0].Read(bufs, sizes, 4)
+	for next := 0; next < len(sent); {
+		ps, err := b.Queues()[0].Read()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range n {
-			if got := bufs[i][4 : 4+sizes[i]]; !bytes.Equal(got, sent[next][offset:]) {
-				t.Errorf("packet %d is % x, want % x", next, got, sent[next][offset:])
+		for _, p := range ps {
+			if got, want := p.Buf[p.Start:p.End], sent[next].Pieces[0]; !bytes.Equal(got, want) {
+				t.Errorf("packet %d is % x, want % x", next, got, want)
 			}
 			next++
 		}
@@ -65,7 +63,7 @@ func TestPairCloseEndsReader(t *testing.T) {
 	a, b := Pair()
 	done := make(chan error)
 	go func() {
-		_, err := b.Queues()[0].Read([][]byte{make([]byte, 100)}, make([]int, 1), 0)
+		_, err := b.Queues()[0].Read()
 		done <- err
 	}()
 	if err := a.Close(); err != nil {
@@ -73,25 +71,5 @@ func TestPairCloseEndsReader(t *testing.T) {
 	}
 	if err := <-done; !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Read after Close: %v, want os.ErrClosed", err)
-	}
-}
-
-func TestPairDoesNotAllocate(t *testing.T) {
-	a, b := Pair()
-	bufs, sizes := [][]byte{make([]byte, 2000)}, make([]int, 1)
-	out := [][]byte{make([]byte, 1500)}
-	move := func() {
-		if _, err := a.Queues()[0].Write(out, 0); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.Queues()[0].Read(bufs, sizes, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range pairDepth {
-		move()
-	}
-	if n := testing.AllocsPerRun(1000, move); n != 0 {
-		t.Errorf("%v allocations a packet, want 0", n)
 	}
 }

@@ -4,7 +4,7 @@
 //	                    └─► UDP 4500 (RFC 3948), runs as one ─────── ├─ internet
 //	SendIKE ───────────┬──► UDP 4500, after 4 zero bytes ─────────── ┤
 //	                   └──► UDP 500 ──────────────────────────────── ┘
-//	ReceiveBatch(i) ◄── ESP, IKE or keepalive, as its Kind says
+//	Receive(i) ◄── ESP, IKE or keepalive, as its Kind says
 //
 // Send is the only way out for tunnel packets and takes only what package esp sealed, so no code
 // path here can put a clear packet on the wire. Outer packets leave without DF and may be fragmented

@@ -13,7 +13,7 @@ import (
 // memoryDepth is how many packets wait for a Memory's receiver; more are lost, as in a socket.
 const memoryDepth = 1024
 
-// memoryBatch is how many packets ReceiveBatch returns at most.
+// memoryBatch is how many packets Receive returns at most.
 const memoryBatch = 64
 
 // A Wire is a packet on a Hub.
@@ -91,7 +91,7 @@ type Memory struct {
 	lost          int
 	closed        bool
 
-	batch  []Packet // of ReceiveBatch
+	batch  []Packet // of Receive
 	memory []byte
 }
 
@@ -147,9 +147,9 @@ func (m *Memory) put(w *Wire) {
 	m.changed.Signal()
 }
 
-// ReceiveBatch waits for packets and returns those that are there, at most 64. They and their memory are
+// Receive waits for packets and returns those that are there, at most 64. They and their memory are
 // the caller's until its next call.
-func (m *Memory) ReceiveBatch(int) ([]Packet, error) {
+func (m *Memory) Receive(int) ([]Packet, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.wait(); err != nil {

@@ -113,7 +113,7 @@ func TestJoinedKindsAreCutApart(t *testing.T) {
 	if _, _, err := c.WriteMsgUDPAddrPort(joined, control, natB); err != nil {
 		t.Fatal(err)
 	}
-	ps, err := b.ReceiveBatch(b.Home(testSPI, true))
+	ps, err := b.Receive(b.Home(testSPI, true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestManySendAtOnce(t *testing.T) {
 	for i := range b.Receivers() {
 		got.Go(func() {
 			for {
-				ps, err := b.ReceiveBatch(i)
+				ps, err := b.Receive(i)
 				if err != nil {
 					return
 				}
@@ -335,7 +335,7 @@ func TestProtocol50Ways(t *testing.T) {
 			for i := range b.Receivers() {
 				go func() { // ends with the sockets
 					for {
-						ps, err := b.ReceiveBatch(i)
+						ps, err := b.Receive(i)
 						if err != nil {
 							return
 						}
@@ -493,7 +493,7 @@ func TestWayOutlivesItsInterface(t *testing.T) {
 	done := make(chan error, s.Receivers())
 	for i := range s.Receivers() {
 		go func() {
-			_, err := s.ReceiveBatch(i)
+			_, err := s.Receive(i)
 			done <- err
 		}()
 	}
@@ -522,7 +522,7 @@ func TestWayOutlivesItsInterface(t *testing.T) {
 	}
 	for range s.Receivers() {
 		if err := <-done; !errors.Is(err, os.ErrClosed) {
-			t.Errorf("ReceiveBatch after Close: %v", err)
+			t.Errorf("Receive after Close: %v", err)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func newRun(b *testing.B, w way, size int) *run {
 	for i := range r.b.Receivers() {
 		go func() { // ends with the sockets
 			for {
-				ps, err := r.b.ReceiveBatch(i)
+				ps, err := r.b.Receive(i)
 				if err != nil {
 					return
 				}

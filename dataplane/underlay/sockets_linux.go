@@ -195,7 +195,7 @@ func (b *builder) attach(s *socket, option int, program []bpf.Instruction) {
 	}
 }
 
-// Receivers is how many goroutines can call ReceiveBatch, each with its own index.
+// Receivers is how many goroutines can call Receive, each with its own index.
 func (s *Sockets) Receivers() int { return len(s.receivers) }
 
 // Local is the site's outer address.
@@ -272,7 +272,7 @@ func (s *Sockets) lanes() []*lane {
 	return all
 }
 
-// Close closes all sockets; ReceiveBatch then returns os.ErrClosed.
+// Close closes all sockets; Receive then returns os.ErrClosed.
 func (s *Sockets) Close() error {
 	var errs []error
 	if s.bypass != nil {
@@ -287,10 +287,10 @@ func (s *Sockets) Close() error {
 	return errors.Join(errs...)
 }
 
-// ReceiveBatch waits for packets on receiver i and returns those that are there, several hundred at
+// Receive waits for packets on receiver i and returns those that are there, several hundred at
 // most. They and their memory are the caller's until its next call with the same i. Payloads may be
 // changed in place, but lie side by side.
-func (s *Sockets) ReceiveBatch(i int) ([]Packet, error) { return s.receivers[i].receive() }
+func (s *Sockets) Receive(i int) ([]Packet, error) { return s.receivers[i].receive() }
 
 // Send sends sealed packets to where their SAs say, in order: by UDP if the SA has ports, else as IP
 // protocol 50. A packet that the system refuses is left out; n is how many it took, and err why it

@@ -128,7 +128,7 @@ func TestSocketsSendBatchesInOrder(t *testing.T) {
 func receiveAll(t *testing.T, s *Sockets, i, n int) (payloads [][]byte) {
 	t.Helper()
 	for len(payloads) < n {
-		ps, err := s.ReceiveBatch(i)
+		ps, err := s.Receive(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestCloseEndsReceive(t *testing.T) {
 	done := make(chan error, a.Receivers())
 	for i := range a.Receivers() {
 		go func() {
-			_, err := a.ReceiveBatch(i)
+			_, err := a.Receive(i)
 			done <- err
 		}()
 	}
@@ -271,7 +271,7 @@ func TestSocketsDoNotAllocate(t *testing.T) {
 				t.Fatal(err)
 			}
 			for got := 0; got < c.n; {
-				ps, err := b.ReceiveBatch(c.at)
+				ps, err := b.Receive(c.at)
 				if err != nil {
 					t.Fatal(err)
 				}

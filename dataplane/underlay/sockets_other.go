@@ -32,8 +32,8 @@ func (o Options) Open(netip.Addr) (*Sockets, error) { return nil, missing() }
 // Offloads is empty.
 func (s *Sockets) Offloads() []Offload { return nil }
 
-// ReceiveBatch fails.
-func (s *Sockets) ReceiveBatch(int) ([]Packet, error) { return nil, missing() }
+// Receive fails.
+func (s *Sockets) Receive(int) ([]Packet, error) { return nil, missing() }
 
 // Home is 0.
 func (s *Sockets) Home(uint32, bool) int { return 0 }

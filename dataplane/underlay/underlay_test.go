@@ -41,13 +41,13 @@ func sealedTOS(t testing.TB, src, dst netip.AddrPort, payload string, tos uint8)
 }
 
 func receive(t testing.TB, u interface {
-	ReceiveBatch(int) ([]Packet, error)
+	Receive(int) ([]Packet, error)
 }, i int,
 ) Packet {
 	t.Helper()
-	ps, err := u.ReceiveBatch(i)
+	ps, err := u.Receive(i)
 	if len(ps) != 1 || err != nil {
-		t.Fatalf("ReceiveBatch(%d) = %d packets, %v", i, len(ps), err)
+		t.Fatalf("Receive(%d) = %d packets, %v", i, len(ps), err)
 	}
 	return ps[0]
 }
@@ -141,7 +141,7 @@ func TestHubDoesNotAllocate(t *testing.T) {
 		if _, err := a.Send(out); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.ReceiveBatch(0); err != nil {
+		if _, err := b.Receive(0); err != nil {
 			t.Fatal(err)
 		}
 	}
