@@ -18,9 +18,15 @@ check: ## format, vet, lint, race tests, generated files, cross-builds (any OS, 
 test: ## check + lab + sabotage + real peers + fuzz smoke; installs what it needs (Debian, root)
 	test/all
 
-bench: build ## throughput, SPF times and handshakes of this machine (Debian, root)
+bench: build ## measure beside wireguard-go, strongSwan, OpenSSL and Intel's library, and write docs/performance.md (Debian, root)
+	test/install bench
+	./meshrouter bench --json >bench/results/new && mv bench/results/new bench/results/latest.json
+	$(GO) generate ./bench
+
+profile: build ## where the router's time goes under TCP: flame graphs and stages in docs/performance.md (Debian, root)
 	test/install lab
-	./meshrouter bench
+	./meshrouter bench profile --json >bench/results/new && mv bench/results/new bench/results/profile.json
+	$(GO) generate ./bench
 
 fuzz: ## every fuzz target for FUZZTIME (default 1m) each
 	test/fuzz $(or $(FUZZTIME),1m)
@@ -32,4 +38,4 @@ clean: ## remove what was built, and what killed test runs left behind
 help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-.PHONY: build lab check test bench fuzz clean help
+.PHONY: build lab check test bench profile fuzz clean help

@@ -69,8 +69,8 @@ func (r *run) plan(p pace) rounds {
 	return rounds{budget: p.full, slice: p.fullSlice, least: most, most: most}
 }
 
-// quickShares is how Quick divides its time; a part may form several paces of its share.
-var quickShares = map[string]time.Duration{
+// quickTable is how Quick divides its time; a part may form several paces of its share.
+var quickTable = map[string]time.Duration{
 	Crypto: 6 * time.Second, SPF: 2 * time.Second, IKE: 2 * time.Second, ScaleTo: 4 * time.Second, Tunnel: 24 * time.Second,
 	Profiling: 5 * time.Second,
 }
@@ -88,7 +88,7 @@ func (r *run) say(format string, args ...any) {
 }
 
 // Run measures the parts and writes the figures. What a part lacks is found before any is measured.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o Options) (failure error) {
 	o.Stdout, o.Stderr = cmp.Or[io.Writer](o.Stdout, io.Discard), cmp.Or[io.Writer](o.Stderr, io.Discard)
 	if len(o.Parts) == 0 {
 		o.Parts = defaultParts()
@@ -111,12 +111,18 @@ func Run(ctx context.Context, o Options) error {
 		if err := tunnelPossible(); err != nil {
 			return fmt.Errorf("bench %s: %w", p, err)
 		}
+		unlock, err := lockRunDir()
+		if err != nil {
+			return fmt.Errorf("bench %s: %w", p, err)
+		}
+		defer func() { failure = errors.Join(failure, unlock()) }()
+		break
 	}
 	before := readTicks()
 	begun := time.Now()
 	r := &run{Options: o, doc: newDocument(begun, o)}
 	for _, p := range o.Parts {
-		r.quickTotal += quickShares[p]
+		r.quickTotal += quickTable[p]
 	}
 	parts := map[string]func(context.Context) error{
 		Crypto: r.crypto, SPF: r.spf, IKE: r.ike, ScaleTo: r.scale, Tunnel: r.tunnel, Profiling: r.profile,

@@ -30,13 +30,13 @@ const (
 )
 
 func (h *histogram) add(d time.Duration) {
-	h.counts[bucketOf(uint64(max(d, 0)))]++ //nolint:gosec // not negative
+	h.counts[bucketOf(uint64(max(d, 0)))]++
 	h.total++
 }
 
 func bucketOf(v uint64) int {
 	if v < buckets {
-		return int(v) //nolint:gosec // small
+		return int(v)
 	}
 	shift := bits.Len64(v) - bucketBits - 1
 	return (shift+1)<<bucketBits + int(v>>shift) - buckets //nolint:gosec // small
@@ -48,7 +48,7 @@ func lower(bucket int) uint64 {
 		return uint64(bucket) //nolint:gosec // not negative
 	}
 	shift := bucket>>bucketBits - 1
-	return uint64(bucket&(buckets-1)+buckets) << shift //nolint:gosec // not negative
+	return uint64(bucket&(buckets-1)+buckets) << shift
 }
 
 // quantile is the duration that a share q of all does not exceed, to the bucket's lower end.

@@ -72,11 +72,11 @@ func monotonic() time.Duration {
 
 // send sends the first n packets, and returns how many the kernel took.
 func (b *blaster) send(n int) (int, error) {
-	done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.msgs[0])), uintptr(n), 0, 0, 0)
-	switch errno {
-	case 0:
+	done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.msgs[0])), uintptr(n), 0, 0, 0) //nolint:gosec // G103: there is no wrapper; msgs outlives the call
+	if errno == 0 {
 		return int(done), nil
-	case unix.EINTR, unix.EAGAIN, unix.ENOBUFS, unix.ECONNREFUSED:
+	}
+	if errno == unix.EINTR || errno == unix.EAGAIN || errno == unix.ENOBUFS || errno == unix.ECONNREFUSED {
 		return 0, nil
 	}
 	return 0, errno
@@ -84,11 +84,11 @@ func (b *blaster) send(n int) (int, error) {
 
 // receive waits for a packet and returns how many there are.
 func (b *blaster) receive() (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.msgs[0])), blastBatch, unix.MSG_WAITFORONE, 0, 0)
-	switch errno {
-	case 0:
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.msgs[0])), blastBatch, unix.MSG_WAITFORONE, 0, 0) //nolint:gosec // G103: as above
+	if errno == 0 {
 		return int(n), nil
-	case unix.EINTR, unix.EAGAIN:
+	}
+	if errno == unix.EINTR || errno == unix.EAGAIN {
 		return 0, nil
 	}
 	return 0, errno

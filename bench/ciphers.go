@@ -292,13 +292,13 @@ func goESP(w workload, s suite, open bool) (*task, error) {
 	buffers := make([][]byte, w.batch)
 	for i := range sealed {
 		buffers[i] = make([]byte, w.bytes+esp.HeadRoom+esp.TailRoom)
-		sealed[i] = p.seal(buffers[i], uint32(i+1), payloads[i], ivOf(p.ivLen(), i)) //nolint:gosec // a small number
+		sealed[i] = p.seal(buffers[i], uint32(i+1), payloads[i], ivOf(p.ivLen(), i))
 		arrived[i] = make([]byte, len(sealed[i]))
 	}
 	if !open {
 		once := func() {
 			for i := range payloads {
-				p.seal(buffers[i], uint32(i+1), payloads[i], nil) //nolint:gosec // a small number
+				p.seal(buffers[i], uint32(i+1), payloads[i], nil)
 			}
 		}
 		result := concat(sealed)

@@ -99,7 +99,7 @@ func TestHarness(t *testing.T) {
 			t.Logf("not compiled here: %v", err)
 			continue
 		}
-		c, err := startChild(exec.Command(program, "sse")) //nolint:noctx // it ends with its input
+		c, err := startChild(exec.Command(program, "sse"))
 		if err != nil {
 			t.Error(err)
 			continue

@@ -188,7 +188,7 @@ func (r *run) newContest(ctx context.Context) *contest {
 		}
 		variants := []string{""}
 		if l.source == "intel.c" {
-			variants = intelVariants
+			variants = intelTable
 		}
 		for _, v := range variants {
 			name := l.name
@@ -206,8 +206,8 @@ func (r *run) newContest(ctx context.Context) *contest {
 	return c
 }
 
-// intelVariants are those that Intel's library has code for; in the first one, DES is scalar.
-var intelVariants = []string{"sse", "avx2", "avx512"}
+// intelTable are those that Intel's library has code for; in the first one, DES is scalar.
+var intelTable = []string{"sse", "avx2", "avx512"}
 
 const intelPrefix = "intel-"
 
@@ -352,7 +352,7 @@ func (r *run) headlines(c *contest) {
 	note("mixed_vs_same_key", c.find(ours, workload{des3Mixed, comparedBytes, comparedBatch}), c.find(ours, encrypt))
 	note("seal_vs_openssl", c.find(ours, seal), c.find(opensslC, seal))
 	var best []float64 // Intel's best variant in each round
-	for _, v := range intelVariants {
+	for _, v := range intelTable {
 		for i, x := range c.find(intelPrefix+v, encrypt) {
 			if i == len(best) {
 				best = append(best, 0)

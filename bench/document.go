@@ -104,6 +104,18 @@ type Traffic struct {
 	Void       int    `json:"void_rounds"`
 }
 
+// The paths, as the document names them.
+const (
+	vethPath      = "veth"
+	loopbackPath  = "loopback"
+	gcmUDP        = "meshrouter aes128gcm16 udp"
+	gcm50         = "meshrouter aes128gcm16 esp"
+	des3UDP       = "meshrouter 3des-sha1 udp"
+	cbcUDP        = "meshrouter aes128-sha1 udp"
+	wireguardPath = "wireguard-go"
+	swanPath      = "strongswan " // and the suite
+)
+
 // A Comparison is a ratio, round by round, of meshrouter and what a user would pick instead.
 type Comparison struct {
 	Name   string `json:"name"` // as in Spread

@@ -43,7 +43,7 @@ func TestParseProfile(t *testing.T) {
 	}
 }
 
-var burnt float64 //nolint:gochecknoglobals // keeps the compiler from leaving burn out
+var burnt float64 // keeps the compiler from leaving burn out
 
 //go:noinline
 func burn() {

@@ -95,15 +95,15 @@ func (p *process) receiveDrops() uint64 {
 	if err != nil {
 		return 0
 	}
-	return parseSNMP(string(text), "Udp:", "RcvbufErrors")
+	return parseUDP(string(text), "RcvbufErrors")
 }
 
-// parseSNMP finds a counter in a table as /proc/net/snmp is: a line of names, a line of numbers.
-func parseSNMP(text, protocol, counter string) uint64 {
+// parseUDP finds a counter of UDP in a table as /proc/net/snmp is: a line of names, a line of numbers.
+func parseUDP(text, counter string) uint64 {
 	var names []string
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) == 0 || f[0] != protocol {
+		if len(f) == 0 || f[0] != "Udp:" {
 			continue
 		}
 		if names == nil {

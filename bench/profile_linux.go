@@ -11,11 +11,6 @@ import (
 
 // profile looks where the routers' processor time goes under one TCP stream through AES-GCM in UDP.
 func (r *run) profile(ctx context.Context) (err error) {
-	unlock, err := lockRunDir()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	cores, _ := divide()
 	p, err := newPair(filepath.Join(runDir, "profile"), cores)
 	defer func() {

@@ -56,17 +56,27 @@ func TestKilledThenQuick(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Traffic == nil || d.DES3 == nil || len(d.SPF) != len(routersTable) || len(d.IKE) != len(negotiationTable) ||
-		len(d.Crypto) != 2*len(suiteTable)*len(sizeTable)*len(batchTable) || len(d.Rows) != 6 {
+	if d.Traffic == nil || d.DES3["encrypt_vs_crypto_des"] <= 0 || d.DES3["decrypt_vs_crypto_des"] <= 0 || d.CPU == "" ||
+		len(d.SPF) != len(routersTable) || len(d.IKE) != len(negotiationTable) || d.Scale == nil || len(d.Scale.Rows) != len(scaleTable) {
 		t.Fatalf("a part is missing:\n%s", out.String())
+	}
+	for _, p := range d.Peers {
+		if p.Name != wireguardPath || p.Part != Tunnel {
+			continue
+		}
+		there := d.TCPVsWireGuard != nil && d.UDP64VsWireGuard != nil
+		if there != (p.Missing == "") {
+			t.Errorf("wireguard-go is missing because %q, and there are ratios: %t", p.Missing, there)
+		}
+		t.Logf("wireguard-go: %+v", p)
 	}
 	for name, s := range d.Spread {
 		if s.Median <= 0 || s.N < 1 || s.P10 > s.Median || s.Median > s.P90 {
 			t.Errorf("%s is %+v", name, s)
 		}
 	}
-	if d.TCP3DES >= d.TCPVeth || d.TCPGCM >= d.TCPVeth {
-		t.Errorf("a tunnel is faster than the wire: %+v", d.Rows)
+	if d.TCP3DES <= 0 || d.TCPGCM <= 0 || d.TCPVeth <= 0 {
+		t.Errorf("a headline is missing: %+v", d.Traffic)
 	}
 	if _, err := os.Stat(runDir); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", runDir, err)
@@ -97,7 +107,7 @@ func killed(t *testing.T, binary string) (children []string) {
 				children = append(children, strings.Fields(string(text))...)
 			}
 		}
-		return len(sockets) == 4 && len(children) >= 4
+		return len(sockets) >= 4 && len(children) >= 4
 	})
 	return children
 }

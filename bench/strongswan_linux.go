@@ -20,8 +20,8 @@ type strongSwan struct {
 	p          *pair
 }
 
-// strongSwanSuites are the children, by LAN address.
-var strongSwanSuites = [lanAddresses]struct {
+// strongSwanTable are the children, by LAN address.
+var strongSwanTable = [lanAddresses]struct {
 	name, proposal string // ours and theirs
 	algorithms     []string
 	accelerated    []string // plugins that are worth a comparison
@@ -104,7 +104,7 @@ func (w *strongSwan) start(ctx context.Context, p *pair) error {
 	}
 	w.version, _, _ = strings.Cut(firstLines(version, 1), ",") // the kernel and the processor follow
 	w.version += ", kernel-libipsec"
-	for i, suite := range strongSwanSuites {
+	for i, suite := range strongSwanTable {
 		if _, err := w.swanctl(ctx, p.left, "--initiate", "--child", suite.name, "--timeout", "10"); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (w *strongSwan) startSite(ctx context.Context, s *site) error {
 		local, remote, localLAN, remoteLAN = rightOuter, leftOuter, rightLAN, leftLAN
 	}
 	var children strings.Builder
-	for i, suite := range strongSwanSuites {
+	for i, suite := range strongSwanTable {
 		fmt.Fprintf(&children, "      %s { local_ts = %s/32\n remote_ts = %s/32\n esp_proposals = %s\n rekey_time = 0 }\n", suite.name, localLAN(i), remoteLAN(i), suite.proposal)
 	}
 	socket := filepath.Join(dir, "vici")
@@ -196,7 +196,7 @@ func (c *strongSwanChild) start(ctx context.Context, p *pair) error {
 }
 
 func (c *strongSwanChild) implementation(context.Context) (string, error) {
-	return chosenPlugins(c.algorithms, strongSwanSuites[c.suite].algorithms, strongSwanSuites[c.suite].accelerated)
+	return chosenPlugins(c.algorithms, strongSwanTable[c.suite].algorithms, strongSwanTable[c.suite].accelerated)
 }
 
 // chosenPlugins finds which plugin does each algorithm in the text of swanctl --list-algs, such as

@@ -62,18 +62,6 @@ func lockRunDir() (unlock func() error, err error) {
 	return func() error { return errors.Join(os.RemoveAll(runDir), dir.Close()) }, nil
 }
 
-// The paths, as the document names them.
-const (
-	vethPath      = "veth"
-	loopbackPath  = "loopback"
-	gcmUDP        = "meshrouter aes128gcm16 udp"
-	gcm50         = "meshrouter aes128gcm16 esp"
-	des3UDP       = "meshrouter 3des-sha1 udp"
-	cbcUDP        = "meshrouter aes128-sha1 udp"
-	wireguardPath = "wireguard-go"
-	swanPath      = "strongswan " // and the suite
-)
-
 // A tunnelKind moves packets between the sites of a pair.
 type tunnelKind interface {
 	start(ctx context.Context, p *pair) error
@@ -98,11 +86,6 @@ type tunnelRun struct {
 }
 
 func (r *run) tunnel(ctx context.Context) (err error) {
-	unlock, err := lockRunDir()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	t := &tunnelRun{run: r, t: &Traffic{}}
 	defer func() { err = errors.Join(err, t.close()) }()
 	if err := t.openAll(ctx); err != nil {
@@ -239,7 +222,7 @@ func (t *tunnelRun) openPeers(ctx context.Context, open func(string, tunnelKind,
 	}
 	swan := &strongSwan{}
 	var shared *pair
-	for i, s := range strongSwanSuites {
+	for i, s := range strongSwanTable {
 		shared = start(swanPath+s.name, &swan.version, &strongSwanChild{swan, i}, shared, i)
 	}
 }

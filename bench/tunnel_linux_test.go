@@ -39,7 +39,7 @@ func TestMeshText(t *testing.T) {
 func TestChosenPlugins(t *testing.T) {
 	t.Parallel()
 	const list = "encryption:\n  AES_CBC[aesni]\n  3DES_CBC[openssl]\naead:\n  AES_GCM_16[gcm]\nintegrity:\n  HMAC_SHA1_96[openssl]\n"
-	gcm := strongSwanSuites[2]
+	gcm := strongSwanTable[2]
 	if _, err := chosenPlugins(list, gcm.algorithms, gcm.accelerated); err == nil || !strings.Contains(err.Error(), "gcm") {
 		t.Errorf("the portable GCM is not refused: %v", err)
 	}
@@ -50,19 +50,19 @@ func TestChosenPlugins(t *testing.T) {
 	if _, err := chosenPlugins("aead:\n", gcm.algorithms, gcm.accelerated); err == nil {
 		t.Error("a list without the algorithm is not refused")
 	}
-	cbc := strongSwanSuites[1]
+	cbc := strongSwanTable[1]
 	if got, err := chosenPlugins(list, cbc.algorithms, cbc.accelerated); err != nil || got != "AES_CBC[aesni] HMAC_SHA1_96[openssl]" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
 
-func TestParseSNMP(t *testing.T) {
+func TestParseUDP(t *testing.T) {
 	t.Parallel()
 	const text = "Ip: Forwarding DefaultTTL\nIp: 1 64\nUdp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: 7 0 5 8 5\nUdpLite: RcvbufErrors\nUdpLite: 9\n"
-	if got := parseSNMP(text, "Udp:", "RcvbufErrors"); got != 5 {
+	if got := parseUDP(text, "RcvbufErrors"); got != 5 {
 		t.Errorf("RcvbufErrors is %d, want 5", got)
 	}
-	if got := parseSNMP(text, "Udp:", "Nothing") + parseSNMP("", "Udp:", "RcvbufErrors"); got != 0 {
+	if got := parseUDP(text, "Nothing") + parseUDP("", "RcvbufErrors"); got != 0 {
 		t.Errorf("what is not there is %d, want 0", got)
 	}
 }

@@ -14,4 +14,6 @@ func tunnelPossible() error {
 
 func (r *run) tunnel(context.Context) error { return tunnelPossible() }
 
+func lockRunDir() (unlock func() error, err error) { return nil, tunnelPossible() }
+
 func (r *run) profile(context.Context) error { return tunnelPossible() }

@@ -27,7 +27,7 @@ const (
 func findWireGuard(ctx context.Context) (binary, version string, err error) {
 	if binary, err := exec.LookPath("wireguard-go"); err == nil {
 		text, _ := exec.CommandContext(ctx, binary, "--version").Output() //nolint:gosec // the user's own; an old one exits with 1
-		return binary, firstLines(string(text), 1) + " at " + binary, nil
+		return binary, firstLines(string(text), 1) + ", found on PATH", nil
 	}
 	goTool, err := exec.LookPath("go")
 	if err != nil {

@@ -1,0 +1,87 @@
+package bench
+
+import "strings"
+
+// A held is a figure that is held to a bound: the table.
+type held struct {
+	work       string
+	names      []string // in Spread, one for each bound, or one bound for all
+	least, aim []float64
+	lower      bool // is better
+}
+
+// heldTable is what the router is held to, on a machine with two cores and AVX-512 VBMI.
+var heldTable = []held{
+	{work: "TCP through GRE in ESP (AES-GCM, UDP encapsulation), 1 stream, against wireguard-go", names: []string{"tcp_vs_wireguard_go"}, least: []float64{1.5}, aim: []float64{2.5}},
+	{work: "the same, 4 streams", names: []string{"tcp4_vs_wireguard_go"}, least: []float64{1.5}, aim: []float64{2.5}},
+	{work: "the same with protocol 50, 1 and 4 streams", names: []string{"tcp_esp_vs_wireguard_go", "tcp4_esp_vs_wireguard_go"}, least: []float64{0.8}, aim: []float64{1.5}},
+	{work: "UDP 64-byte packets against wireguard-go", names: []string{"udp64_vs_wireguard_go"}, least: []float64{1.8}, aim: []float64{4}},
+	{work: "TCP through an AES-GCM tunnel against strongSwan libipsec with its accelerated plugin", names: []string{"tcp_gcm_vs_strongswan"}, least: []float64{5}, aim: []float64{10}},
+	{work: "TCP through a 3DES-SHA1 tunnel against strongSwan libipsec", names: []string{"tcp_3des_vs_strongswan"}, least: []float64{8}, aim: []float64{20}},
+	{work: "3DES-CBC encryption alone, 1408 B × 64 packets, one core, against crypto/des", names: []string{"des3.encrypt_vs_crypto_des"}, least: []float64{25}, aim: []float64{45}},
+	{work: "3DES-CBC decryption alone, one 1408 B packet after another", names: []string{"des3.decrypt_vs_crypto_des"}, least: []float64{30}, aim: []float64{55}},
+	{
+		work:  "the same with AVX2 forced: encryption at 64 and at 256 packets; decryption",
+		names: []string{"des3.avx2_encrypt_vs_crypto_des", "des3.avx2_encrypt_256_vs_crypto_des", "des3.avx2_decrypt_vs_crypto_des"},
+		least: []float64{4, 6, 8}, aim: []float64{12},
+	},
+	{work: "3DES-CBC + HMAC-SHA1 seal, 64 packets, against OpenSSL doing both", names: []string{"des3.seal_vs_openssl"}, least: []float64{12}, aim: []float64{25}},
+	{work: "3DES-CBC encryption, against the best build of Intel's multi-buffer library at hand", names: []string{"des3.encrypt_vs_intel"}, least: []float64{3}, aim: []float64{8}},
+	{work: "a mixed batch of 64 SAs, one packet each, against the same-key batch", names: []string{"des3.mixed_vs_same_key"}, least: []float64{0.5}, aim: []float64{0.8}},
+	{work: "portable Go 3DES-CBC (no assembly) against crypto/des, encryption and decryption", names: []string{"des3.portable_encrypt_vs_crypto_des", "des3.portable_decrypt_vs_crypto_des"}, least: []float64{2}, aim: []float64{4.5}},
+	{work: "latency p99 at half load against wireguard-go: 64, 512 and 1340 bytes (lower is better)", names: []string{"latency64_p99_vs_wireguard_go", "latency512_p99_vs_wireguard_go", "latency1340_p99_vs_wireguard_go"}, least: []float64{1}, aim: []float64{0.7}, lower: true},
+	{work: "memory of an idle tunnel, bytes", names: []string{"scale.tunnel_bytes"}, least: []float64{8000}, aim: []float64{4000}, lower: true},
+	{work: "memory of 10,000 tunnels, MB", names: []string{"scale.tunnels_10000_mbyte"}, least: []float64{150}, aim: []float64{100}, lower: true},
+	{work: "traffic on one of 10,000 tunnels, against one of 1 (lower is better)", names: []string{"scale." + oneTunnel + ".10000"}, least: []float64{1.1}, lower: true},
+	{work: "spread over 1,000 tunnels, against 16 (lower is better)", names: []string{"scale." + overAll + ".1000"}, least: []float64{1.3}, lower: true},
+	{work: "100,000 routes, against 16 (lower is better)", names: []string{"scale." + overRoutes + ".100000"}, least: []float64{1.2}, lower: true},
+	{work: "one of 100,000 routes changed, µs", names: []string{"scale.fib_change_us"}, least: []float64{50}, lower: true},
+}
+
+// bound is the i-th of a list that may have one for all.
+func bound(bounds []float64, i int) float64 {
+	switch {
+	case len(bounds) == 0:
+		return 0
+	case i < len(bounds):
+		return bounds[i]
+	}
+	return bounds[len(bounds)-1]
+}
+
+// line is the row of the table: what was measured, and whether it holds.
+func (h held) line(spread map[string]Sample) []string {
+	var measured, spans []string
+	verdict := "holds"
+	for i, name := range h.names {
+		s, ok := spread[name]
+		if !ok {
+			measured, spans = append(measured, "not measured"), append(spans, "")
+			verdict = "unknown"
+			continue
+		}
+		measured = append(measured, number2(s.Median))
+		spans = append(spans, s.span(number2))
+		if least := bound(h.least, i); verdict == "holds" && (s.Median < least) != h.lower && s.Median != least {
+			verdict = "**falls short**"
+		}
+	}
+	return []string{h.work, numbers(h.least), numbers(h.aim), strings.Join(measured, "; "), strings.Join(spans, "; "), verdict}
+}
+
+func numbers(vs []float64) string {
+	words := make([]string, len(vs))
+	for i, v := range vs {
+		words[i] = trimmed(v)
+	}
+	return strings.Join(words, "; ")
+}
+
+// trimmed shows a bound as it was written.
+func trimmed(v float64) string {
+	text := number2(v)
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	return text
+}
