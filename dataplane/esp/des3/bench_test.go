@@ -2,7 +2,7 @@ package des3
 
 import (
 	"crypto/cipher"
-	"crypto/des" //nolint:gosec // G502: what is compared with
+	"crypto/des"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -50,7 +50,7 @@ func benchmark(b *testing.B, of func(implementation) func([]Op), mode func(ciphe
 
 // pair runs do on a batch of n packets and crypto/des on some of them by turns.
 func pair(b *testing.B, n int, mixed bool, do func([]Op), mode func(cipher.Block, []byte) cipher.BlockMode) {
-	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // G404: to be repeated
+	r := rand.New(rand.NewPCG(1, 1))
 	raw := make([]byte, KeySize)
 	var ops []Op
 	var blocks []cipher.Block
@@ -65,7 +65,7 @@ func pair(b *testing.B, n int, mixed bool, do func([]Op), mode func(cipher.Block
 		if i > 0 && !mixed {
 			k = ops[0].Key
 		}
-		block, err := des.NewTripleDESCipher(raw) //nolint:gosec // G405: what is compared with
+		block, err := des.NewTripleDESCipher(raw)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,9 +1,6 @@
-// Package des3 is Triple DES in CBC mode (RFC 2451) over batches of packets.
 package des3
 
 import (
-	"crypto/cipher"
-	"crypto/des" //nolint:gosec // G502: 3DES is what the old peers of this router speak
 	"encoding/binary"
 	"fmt"
 
@@ -25,8 +22,6 @@ type Key struct {
 	// them from the last to the first. Byte j (bits 8j to 8j+7) of a word holds what S-box j+1 gets: six bits, of
 	// which the first in the counting of FIPS 46-3 (the one that goes with the row) is the highest.
 	rounds [rounds]uint64
-
-	block cipher.Block
 }
 
 // rounds is the number of rounds of one Triple DES operation.
@@ -37,11 +32,7 @@ func NewKey(key []byte) (*Key, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("des3: key has %d bytes, want %d", len(key), KeySize)
 	}
-	b, err := des.NewTripleDESCipher(key) //nolint:gosec // G405: see the import
-	if err != nil {
-		return nil, err
-	}
-	k := &Key{block: b}
+	k := new(Key)
 	first, second, third := schedule(key[:8]), schedule(key[8:16]), schedule(key[16:])
 	for r := range 16 {
 		k.rounds[r] = first[r]
@@ -54,7 +45,7 @@ func NewKey(key []byte) (*Key, error) {
 // schedule makes the 16 round keys of one DES key (FIPS 46-3, appendix 1), as Key.rounds has them.
 func schedule(key []byte) (out [16]uint64) {
 	permuted := permute(binary.BigEndian.Uint64(key), 64, permutedChoice1[:])
-	c, d := uint32(permuted>>28), uint32(permuted&(1<<28-1))
+	c, d := uint32(permuted>>28&(1<<28-1)), uint32(permuted&(1<<28-1))
 	for r, n := range leftShifts {
 		c, d = rotate28(c, n), rotate28(d, n)
 		k := permute(uint64(c)<<28|uint64(d), 56, permutedChoice2[:])
@@ -78,19 +69,19 @@ func rotate28(x uint32, n int) uint32 { return (x<<n | x>>(28-n)) & (1<<28 - 1) 
 
 // The tables of the key schedule, FIPS 46-3, appendix 1.
 var (
-	permutedChoice1 = [56]uint8{
+	permutedChoice1 = [56]uint8{ //nolint:gochecknoglobals // never changes
 		57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18,
 		10, 2, 59, 51, 43, 35, 27, 19, 11, 3, 60, 52, 44, 36,
 		63, 55, 47, 39, 31, 23, 15, 7, 62, 54, 46, 38, 30, 22,
 		14, 6, 61, 53, 45, 37, 29, 21, 13, 5, 28, 20, 12, 4,
 	}
-	permutedChoice2 = [48]uint8{
+	permutedChoice2 = [48]uint8{ //nolint:gochecknoglobals // never changes
 		14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10,
 		23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2,
 		41, 52, 31, 37, 47, 55, 30, 40, 51, 45, 33, 48,
 		44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
 	}
-	leftShifts = [16]int{1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1}
+	leftShifts = [16]int{1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1} //nolint:gochecknoglobals // never changes
 )
 
 // An Op is one packet to be encrypted or decrypted in place.
@@ -133,7 +124,7 @@ type implementation struct {
 }
 
 // chosen is the first of the implementations, which are in order of speed, that machine and environment allow.
-var chosen = choose(cpu.Max())
+var chosen = choose(cpu.Max()) //nolint:gochecknoglobals // set once, before main
 
 func choose(level cpu.Level) implementation {
 	for _, im := range implementations {

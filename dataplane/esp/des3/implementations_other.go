@@ -3,6 +3,6 @@
 package des3
 
 // implementations are all there are, the fastest first.
-var implementations = []implementation{
+var implementations = []implementation{ //nolint:gochecknoglobals // a table
 	portable,
 }

@@ -72,51 +72,53 @@ func oneKey(ops []Op) bool {
 
 // vbmiIdle is where lanes without work point; nothing of it is written. As a block it is what is added to one that
 // the kernel itself chains to the block before.
-var vbmiIdle [vbmiBytes]byte
+var vbmiIdle [vbmiBytes]byte //nolint:gochecknoglobals // never changes
 
 // start puts a packet in each lane.
 func (s *vbmiStream) start(ops []Op, order []uint8) {
 	for i := range (len(order) + vbmiLanes - 1) / vbmiLanes * vbmiLanes {
-		s.data[i], s.chain[i] = unsafe.Pointer(&vbmiIdle), unsafe.Pointer(&vbmiIdle)
+		s.data[i], s.chain[i] = &vbmiIdle[0], &vbmiIdle[0]
 	}
 	for i, o := range order {
-		if op := &ops[o]; len(op.Data) > 0 {
-			s.data[i], s.chain[i] = unsafe.Pointer(&op.Data[0]), unsafe.Pointer(&op.IV[0])
-			s.left[i] = len(op.Data) / BlockSize
-			s.blocks[i] = vbmiFirst(s.left[i])
-		}
+		s.take(i, ops[o].Data)
+		s.chain[i] = &ops[o].IV[0]
 	}
 	s.lanes = len(order)
 }
 
+// take gives a lane the next blocks of data.
+func (s *vbmiStream) take(lane int, data []byte) {
+	s.left[lane] = data
+	s.blocks[lane] = vbmiFirst(len(data) / BlockSize)
+	if len(data) > 0 {
+		s.data[lane] = &data[0]
+	}
+}
+
 // vbmiFirst has a bit for each of the first n blocks of eight.
-func vbmiFirst(n int) uint8 { return uint8(1<<min(n, 8) - 1) }
+func vbmiFirst(n int) uint8 { return uint8(1<<min(n, vbmiUnit) - 1) }
 
 // steps is how many blocks the next call has to do in the lanes from first on.
 func (s *vbmiStream) steps(first int) (n int) {
 	for i := first; i < s.lanes; i++ {
-		n = max(n, s.left[i])
+		n = max(n, len(s.left[i]))
 	}
-	return min(n, vbmiSteps)
+	return min(n/BlockSize, vbmiSteps)
 }
 
 // advance takes each lane past the blocks that a call has done.
 func (s *vbmiStream) advance() {
 	for i := range s.lanes {
-		s.chain[i] = unsafe.Pointer(&vbmiIdle)
-		s.left[i] = max(s.left[i]-vbmiSteps, 0)
-		if s.left[i] > 0 { // or the pointer would leave the packet
-			s.data[i] = unsafe.Add(s.data[i], vbmiBytes)
-		}
-		s.blocks[i] = vbmiFirst(s.left[i])
+		s.chain[i] = &vbmiIdle[0]
+		s.take(i, s.left[i][min(vbmiBytes, len(s.left[i])):])
 	}
 }
 
 // encryptShared encrypts the packets of order, which have one key, in up to two groups of lanes.
 func encryptShared(ops []Op, order []uint8) {
 	var (
-		memory   [unsafe.Sizeof(vbmiHalves{}) + vbmiBytes - 1]byte
-		halves   = (*vbmiHalves)(vbmiAlign(unsafe.Pointer(&memory)))
+		memory   vbmiMemory[vbmiHalves]
+		halves   = memory.aligned()
 		schedule vbmiShared
 		stream   vbmiStream
 	)
@@ -135,11 +137,11 @@ func encryptShared(ops []Op, order []uint8) {
 // encryptKeys encrypts the packets of order, whose keys differ, in a group of lanes.
 func encryptKeys(ops []Op, order []uint8) {
 	var (
-		memory   [unsafe.Sizeof(vbmiHalves{}) + unsafe.Sizeof(vbmiKeys{}) + vbmiBytes - 1]byte
-		halves   = (*vbmiHalves)(vbmiAlign(unsafe.Pointer(&memory)))
-		schedule = (*vbmiKeys)(unsafe.Add(unsafe.Pointer(halves), unsafe.Sizeof(*halves)))
-		keys     [vbmiLanes]*Key
-		stream   vbmiStream
+		memory, more = vbmiMemory[vbmiHalves]{}, vbmiMemory[vbmiKeys]{}
+		halves       = memory.aligned()
+		schedule     = more.aligned()
+		keys         [vbmiLanes]*Key
+		stream       vbmiStream
 	)
 	for i := range keys {
 		keys[i] = ops[order[min(i, len(order)-1)]].Key
@@ -152,9 +154,15 @@ func encryptKeys(ops []Op, order []uint8) {
 	}
 }
 
-// vbmiAlign is the first place from p on where a vector does not straddle two cache lines.
-func vbmiAlign(p unsafe.Pointer) unsafe.Pointer {
-	return unsafe.Pointer((uintptr(p) + vbmiBytes - 1) &^ (vbmiBytes - 1))
+// vbmiMemory is room for a T in which no vector straddles two cache lines.
+type vbmiMemory[T any] struct {
+	room  T
+	slack [vbmiBytes - 1]byte
+}
+
+func (m *vbmiMemory[T]) aligned() *T {
+	p := unsafe.Pointer(m) //nolint:gosec // G103: there is slack behind room
+	return (*T)(unsafe.Add(p, -uintptr(p)&(vbmiBytes-1)))
 }
 
 // The direction of a schedule.
@@ -234,17 +242,14 @@ func (q *vbmiQueue) fill(op *Op, units int) int {
 	if n == 0 {
 		return units
 	}
-	base := unsafe.Pointer(&op.Data[0])
 	data, chain, blocks := q.data[q.units:q.units+n], q.chain[q.units:q.units+n], q.blocks[q.units:q.units+n]
 	for i := range data {
 		at := (units - 1 - i) * vbmiBytes
-		data[i] = unsafe.Add(base, at)
-		chain[i] = unsafe.Add(base, max(at-BlockSize, 0))
-		blocks[i] = vbmiFirst(vbmiUnit)
+		data[i], chain[i], blocks[i] = &op.Data[at], &op.Data[max(at-BlockSize, 0)], vbmiFirst(vbmiUnit)
 	}
 	blocks[0] = vbmiFirst(len(op.Data)/BlockSize - (units-1)*vbmiUnit)
 	if n == units {
-		chain[n-1] = unsafe.Pointer(&op.IV[0])
+		chain[n-1] = &op.IV[0]
 	}
 	q.units += n
 	return units - n
@@ -253,7 +258,7 @@ func (q *vbmiQueue) fill(op *Op, units int) int {
 // idle gives the rest of the last group nothing to do.
 func (q *vbmiQueue) idle() {
 	for i := q.units; i%vbmiUnits != 0; i++ {
-		q.data[i], q.chain[i], q.blocks[i] = unsafe.Pointer(&vbmiIdle), unsafe.Pointer(&vbmiIdle), 0
+		q.data[i], q.chain[i], q.blocks[i] = &vbmiIdle[0], &vbmiIdle[0], 0
 	}
 }
 
@@ -289,8 +294,8 @@ func decryptShared(ops []Op) {
 // decryptKeys decrypts packets whose keys differ and which fit into one group.
 func decryptKeys(ops []Op) {
 	var (
-		memory   [unsafe.Sizeof(vbmiKeys{}) + vbmiBytes - 1]byte
-		schedule = (*vbmiKeys)(vbmiAlign(unsafe.Pointer(&memory)))
+		memory   vbmiMemory[vbmiKeys]
+		schedule = memory.aligned()
 		keys     [vbmiLanes]*Key
 		queue    vbmiQueue
 	)

@@ -1,21 +1,19 @@
 package des3
 
 import (
-	"unsafe"
+	xcpu "golang.org/x/sys/cpu"
 
 	"meshrouter/internal/cpu"
-
-	xcpu "golang.org/x/sys/cpu"
 )
 
 //go:generate go run ./gen
 
-var x86 = &xcpu.X86
-
-var vbmi = implementation{
-	name:    "vbmi",
-	level:   cpu.AVX512,
-	usable:  x86.HasAVX512F && x86.HasAVX512BW && x86.HasAVX512DQ && x86.HasAVX512VL && x86.HasAVX512VBMI && x86.HasAVX512GFNI,
+// vbmi is a packet, or eight blocks of one, in each of up to 192 lanes of bytes.
+var vbmi = implementation{ //nolint:gochecknoglobals // a row of the table of implementations
+	name:  "vbmi",
+	level: cpu.AVX512,
+	usable: xcpu.X86.HasAVX512F && xcpu.X86.HasAVX512BW && xcpu.X86.HasAVX512DQ && xcpu.X86.HasAVX512VL &&
+		xcpu.X86.HasAVX512VBMI && xcpu.X86.HasAVX512GFNI,
 	encrypt: encryptVBMI,
 	decrypt: decryptVBMI,
 }
@@ -42,19 +40,21 @@ type vbmiHalves [2][vbmiQueueGroups][8]vbmiVector
 
 // A vbmiStream is a packet in each lane.
 type vbmiStream struct {
-	data   [vbmiStreamGroups * vbmiLanes]unsafe.Pointer // the next eight blocks
-	chain  [vbmiStreamGroups * vbmiLanes]unsafe.Pointer // the block that is added to the first of them
-	blocks [vbmiStreamGroups * vbmiLanes]uint8          // of the eight, those that exist, the first lowest; others are not touched
-	left   [vbmiStreamGroups * vbmiLanes]int            // blocks, these included
-	lanes  int                                          // in use
+	data   [vbmiStreamGroups * vbmiLanes]*byte // the next eight blocks
+	chain  [vbmiStreamGroups * vbmiLanes]*byte // the block that is added to the first of them
+	blocks [vbmiStreamGroups * vbmiLanes]uint8 // of the eight, those that exist, the first lowest; others are not touched
+
+	left  [vbmiStreamGroups * vbmiLanes][]byte // of the packets, from data on; the kernels do not look at it
+	lanes int                                  // in use
 }
 
 // A vbmiQueue is units to decrypt.
 type vbmiQueue struct {
-	data   [vbmiQueueGroups * vbmiUnits]unsafe.Pointer // the unit
-	chain  [vbmiQueueGroups * vbmiUnits]unsafe.Pointer // the block that is added to the first of it
-	blocks [vbmiQueueGroups * vbmiUnits]uint8          // those that exist
-	units  int                                         // in use
+	data   [vbmiQueueGroups * vbmiUnits]*byte // the unit
+	chain  [vbmiQueueGroups * vbmiUnits]*byte // the block that is added to the first of it
+	blocks [vbmiQueueGroups * vbmiUnits]uint8 // those that exist
+
+	units int // in use
 }
 
 // A vbmiShared is a schedule of one key for all lanes, a byte of each S-box four times: the sums of the 48 rounds
@@ -64,8 +64,8 @@ type vbmiShared [rounds + 4][8][4]uint8
 // A vbmiKeys is a schedule with a key for each lane.
 type vbmiKeys [rounds + 4][8]vbmiVector
 
-// The first two write a schedule, the last key first if backward is not 0; the others do eight blocks, or less, of each
-// lane with one.
+// What gen writes. The first two write a schedule, from the last key to the first if backward is not 0. The others do the
+// blocks of 64 lanes or more, those that encrypt as many of each lane as there are steps, and up to eight.
 
 //go:noescape
 func vbmiSpreadShared(key *[48]uint64, ends *[8]uint64, backward int, out *vbmiShared)

@@ -8,7 +8,7 @@ import (
 // An asm is a file of Go assembly in the making. avo, which would be the usual tool, knows neither GFNI nor
 // the 512-bit forms that are used here.
 type asm struct {
-	strings.Builder
+	text   strings.Builder
 	labels int
 }
 
@@ -35,31 +35,29 @@ func table(name string, offset int) string { return fmt.Sprintf("%s<>+%d(SB)", n
 // imm is an immediate operand.
 func imm(n int) string { return fmt.Sprintf("$%#x", n) }
 
+// line writes a line as it is.
+func (a *asm) line(text string) { fmt.Fprintln(&a.text, text) }
+
 // op writes an instruction. Operands are in the order of Go: sources from the last to the first, then the destination.
 func (a *asm) op(name string, operands ...any) {
-	a.WriteString("\t" + name)
+	words := make([]string, len(operands))
 	for i, o := range operands {
-		if i == 0 {
-			a.WriteByte(' ')
-		} else {
-			a.WriteString(", ")
-		}
-		fmt.Fprint(a, o)
+		words[i] = fmt.Sprint(o)
 	}
-	a.WriteByte('\n')
+	fmt.Fprintf(&a.text, "\t%s %s\n", name, strings.Join(words, ", "))
 }
 
 // note writes a comment line inside of a function.
-func (a *asm) note(format string, args ...any) { fmt.Fprintf(a, "\t// "+format+"\n", args...) }
+func (a *asm) note(format string, args ...any) { fmt.Fprintf(&a.text, "\t// "+format+"\n", args...) }
 
-// text begins a function with a frame of so many bytes that can be aligned.
-func (a *asm) text(name, signature string, frame, args int) {
+// function begins a function with a frame of so many bytes that can be aligned.
+func (a *asm) function(name, signature string, frame, args int) {
 	a.labels = 0
 	flags := "NOSPLIT"
 	if frame > 0 {
 		flags, frame = "0", frame+alignment-8
 	}
-	fmt.Fprintf(a, "\n// func %s%s\nTEXT ·%s(SB), %s, $%d-%d\n", name, signature, name, flags, frame, args)
+	fmt.Fprintf(&a.text, "\n// func %s%s\nTEXT ·%s(SB), %s, $%d-%d\n", name, signature, name, flags, frame, args)
 }
 
 // alignment of memory that vectors lie in, so that none straddles two cache lines.
@@ -78,28 +76,27 @@ func (a *asm) loop(counter string, n any, body func()) {
 	if n != nil {
 		a.op("MOVQ", n, counter)
 	}
-	fmt.Fprintf(a, "\n%s:\n", label)
+	fmt.Fprintf(&a.text, "\n%s:\n", label)
 	body()
 	a.op("DECQ", counter)
 	a.op("JNZ", label)
-	a.WriteByte('\n')
+	a.line("")
 }
 
 // ret ends a function that has used vector registers.
 func (a *asm) ret() {
-	a.op("VZEROUPPER")
-	a.op("RET")
+	a.line("\tVZEROUPPER\n\tRET")
 }
 
 // data writes a read-only table.
 func (a *asm) data(name, comment string, table []byte) {
-	fmt.Fprintf(a, "\n// %s\n", comment)
+	fmt.Fprintf(&a.text, "\n// %s\n", comment)
 	for i := 0; i < len(table); i += 8 {
 		var q uint64
 		for k, b := range table[i : i+8] {
 			q |= uint64(b) << (8 * k)
 		}
-		fmt.Fprintf(a, "DATA %s<>+%d(SB)/8, $%#016x\n", name, i, q)
+		fmt.Fprintf(&a.text, "DATA %s<>+%d(SB)/8, $%#016x\n", name, i, q)
 	}
-	fmt.Fprintf(a, "GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", name, len(table))
+	fmt.Fprintf(&a.text, "GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", name, len(table))
 }

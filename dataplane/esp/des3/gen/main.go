@@ -1,4 +1,5 @@
-// Gen writes the AVX-512 VBMI implementation of Triple DES, vbmi_amd64.s.
+// Gen writes the AVX-512 VBMI implementation of Triple DES, vbmi_amd64.s: wiring.go is how the bits are placed,
+// vbmi.go the kernels, asm.go the text.
 //
 // A register holds one byte of each of 64 lanes, and a lane is one block. A half of a block is eight
 // registers: register j has the six bits that S-box j looks up, the bits of the half after the expansion E. So

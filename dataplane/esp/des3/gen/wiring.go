@@ -67,7 +67,7 @@ func edges() (out []edge) {
 // 48 colours below were found by a random search for a colouring whose six permutations all pass through one
 // butterfly, three stages of four switches, when S-box i enters it at label entry[i] and leaves it at
 // exit[i]; of those, one with few different masks (five, up to complement), so that all of them stay in
-// registers, and one that sends S-boxes back to their registers after two rounds. check proves these.
+// registers, and one that sends S-boxes back to their registers after two rounds. newWiring proves all of it.
 var (
 	entryTable  = [8]int{4, 0, 2, 5, 3, 1, 6, 7}
 	exitTable   = [8]int{4, 2, 0, 7, 1, 3, 6, 5}
@@ -77,8 +77,8 @@ var (
 	}
 )
 
-// stageBits are the bits in which the two labels of a switch differ, by stage.
-var stageBits = [3]int{4, 2, 1}
+// stageBitTable are the bits in which the two labels of a switch differ, by stage.
+var stageBitTable = [3]int{4, 2, 1}
 
 // A wiring is what the tables above come to.
 type wiring struct {
@@ -102,7 +102,7 @@ func newWiring() (*wiring, error) {
 		colour := colourTable[n]
 		w.position[e.to][e.e], w.carries[e.from][colour] = colour, e.bit
 		at, to := entryTable[e.from], exitTable[e.to]
-		for stage, bit := range stageBits {
+		for stage, bit := range stageBitTable {
 			if at&bit == to&bit {
 				w.straight[stage][at&^bit] |= 1 << colour
 			} else {
@@ -111,7 +111,7 @@ func newWiring() (*wiring, error) {
 			at = at&^bit | to&bit
 		}
 	}
-	for stage, bit := range stageBits {
+	for stage, bit := range stageBitTable {
 		for label := range 8 {
 			if label&bit != 0 {
 				continue
@@ -127,7 +127,7 @@ func newWiring() (*wiring, error) {
 	}
 	for s := range 8 {
 		if next := w.left[entryTable[s]]; w.left[entryTable[next]] != s {
-			return nil, fmt.Errorf("S-box %d is not back in its register after two rounds", s+1)
+			return nil, fmt.Errorf("what S-box %d looks up is not back in its register after two rounds", s+1)
 		}
 	}
 	return w, nil
