@@ -68,6 +68,8 @@ func TestStrongSwan(t *testing.T) {
 				peer.Eventually(t, 10*time.Second, "another ISAKMP SA is in use", func() error { return s.newCookie(old) })
 			})
 			s.onTheWire(capture)
+			s.carriesBulk(peer.Host{Namespace: s.Namespace, Address: ourHost}, peer.Host{Namespace: swan.Namespace, Address: "172.16.1.1"}, 2<<20)
+			s.clean(noGREYet)
 		})
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Capture records every frame on the segment.
+// A Capture records every frame of an interface.
 type Capture struct {
 	File string // pcap
 	net  *Net
@@ -19,13 +19,20 @@ type Capture struct {
 	rest chan struct{} // closed when all of tcpdump's messages have been read
 }
 
-// Capture begins to record and returns when tcpdump listens.
+// Capture begins to record the segment and returns when tcpdump listens.
 func (n *Net) Capture() *Capture {
+	n.tb.Helper()
+	return n.namespace("wire").Capture("br0")
+}
+
+// Capture begins to record an interface of the namespace and returns when tcpdump listens.
+func (ns *Namespace) Capture(device string) *Capture {
+	n := ns.net
 	n.tb.Helper()
 	c := &Capture{File: filepath.Join(n.tb.TempDir(), "wire.pcap"), net: n, rest: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.tb.Cleanup(cancel)
-	c.cmd = n.namespace("wire").Command(ctx, "tcpdump", "-i", "br0", "-U", "-s", "0", "-Z", "root", "-w", c.File)
+	c.cmd = ns.Command(ctx, "tcpdump", "-i", device, "-U", "-B", "65536", "-s", "0", "-Z", "root", "-w", c.File)
 	messages, err := c.cmd.StderrPipe()
 	if err == nil {
 		err = c.cmd.Start()

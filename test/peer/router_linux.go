@@ -22,16 +22,18 @@ type Router struct {
 	Site   string
 	Dir    string // mesh.yaml, mesh.secrets.yaml, state, socket, log
 	KeyLog string // Wireshark's configuration directory, for Capture.Tshark
+	env    []string
 	cmd    *exec.Cmd
 	exited chan error // the end of cmd, once
 }
 
 // Router writes the mesh file and its secrets (mesh must say `secrets: mesh.secrets.yaml`) and starts
-// the router of site. It is told to end (SIGTERM) when the test does, and must then exit with 0.
-func (ns *Namespace) Router(site, mesh, secrets string) *Router {
+// the router of site, with env added to its environment ("NAME=value"). It is told to end (SIGTERM) when the
+// test does, and must then exit with 0.
+func (ns *Namespace) Router(site, mesh, secrets string, env ...string) *Router {
 	tb := ns.net.tb
 	tb.Helper()
-	r := &Router{Namespace: ns, Site: site, Dir: tb.TempDir()}
+	r := &Router{Namespace: ns, Site: site, Dir: tb.TempDir(), env: env}
 	r.KeyLog = filepath.Join(r.Dir, "keylog")
 	r.write("mesh.yaml", mesh)
 	r.write("mesh.secrets.yaml", secrets)
@@ -79,6 +81,7 @@ func (r *Router) Start() {
 	r.cmd = r.Command(context.Background(), binary, "run", "--mesh", r.path("mesh.yaml"), "--site", r.Site,
 		"--socket", r.path("socket"), "--state", r.path("state"), "--keylog", r.KeyLog, "--log-level", "debug")
 	r.cmd.Stdout, r.cmd.Stderr = log, log
+	r.cmd.Env = append(os.Environ(), r.env...)
 	if err := r.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -107,6 +110,16 @@ func (r *Router) Signal(sig syscall.Signal) error {
 	case <-time.After(10 * time.Second):
 		return errors.Join(fmt.Errorf("still running 10 s after %v", sig), cmd.Process.Kill())
 	}
+}
+
+// Restart ends the router by a signal and starts it again with another mesh file.
+func (r *Router) Restart(sig syscall.Signal, mesh string) {
+	r.net.tb.Helper()
+	if err := r.Signal(sig); err != nil {
+		r.net.tb.Fatal(err)
+	}
+	r.write("mesh.yaml", mesh)
+	r.Start()
 }
 
 // Reload replaces the mesh file and sends SIGHUP.
