@@ -309,6 +309,9 @@ func decryptKeys(ops []Op) {
 			keys[from*vbmiUnit+lane] = ops[i].Key
 		}
 	}
+	if queue.units == 0 { // all of them are empty
+		return
+	}
 	queue.idle()
 	spreadKeys(&keys, backward, schedule)
 	vbmiDecrypt64Keys(schedule, &queue)
