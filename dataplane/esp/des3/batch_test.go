@@ -43,6 +43,8 @@ type shape struct {
 	packets, keys, blocks int  // blocks: of a packet at most
 	equal                 bool // all packets are that long
 	adjacent              bool // no byte between packets, nor between IV and data
+
+	of func(packet int) int // blocks, where packets are to differ in a certain way
 }
 
 func newWorkload(t testing.TB, seed uint64, s shape) *workload {
@@ -77,7 +79,10 @@ func newWorkload(t testing.TB, seed uint64, s shape) *workload {
 	end := gap()
 	for i := range places {
 		n := s.blocks
-		if !s.equal {
+		switch {
+		case s.of != nil:
+			n = s.of(i)
+		case !s.equal:
 			n = r.IntN(s.blocks + 1)
 		}
 		p := place{key: r.IntN(len(keys)), iv: end}
@@ -181,6 +186,23 @@ func TestLongPackets(t *testing.T) {
 	t.Parallel()
 	eachImplementation(t, func(t *testing.T, im implementation) {
 		newWorkload(t, 1, shape{packets: 70, keys: 1, blocks: 3000}).check(t, im)
+		newWorkload(t, 2, shape{packets: 70, keys: 1, of: func(i int) int { return 2040 + i }}).check(t, im)
+	})
+}
+
+// The lanes of one group end before those of the other: the first 64 packets, or the rest.
+func TestOneGroupEnds(t *testing.T) {
+	t.Parallel()
+	eachImplementation(t, func(t *testing.T, im implementation) {
+		for blocks := 1; blocks <= 24; blocks++ {
+			for more := range 10 {
+				first := func(i int) int { return blocks + more*(1-min(i/64, 1)) }
+				rest := func(i int) int { return blocks + more*min(i/64, 1) }
+				for _, of := range []func(int) int{first, rest} {
+					newWorkload(t, 1, shape{packets: 70, keys: 1, of: of}).check(t, im)
+				}
+			}
+		}
 	})
 }
 

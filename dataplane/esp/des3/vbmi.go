@@ -80,38 +80,35 @@ func (s *vbmiStream) start(ops []Op, order []uint8) {
 		s.data[i], s.chain[i] = &vbmiIdle[0], &vbmiIdle[0]
 	}
 	for i, o := range order {
-		s.take(i, ops[o].Data)
-		s.chain[i] = &ops[o].IV[0]
+		s.left[i], s.chain[i] = ops[o].Data, &ops[o].IV[0]
 	}
 	s.lanes = len(order)
+	s.take()
 }
 
-// take gives a lane the next blocks of data.
-func (s *vbmiStream) take(lane int, data []byte) {
-	s.left[lane] = data
-	s.blocks[lane] = vbmiFirst(len(data) / BlockSize)
-	if len(data) > 0 {
-		s.data[lane] = &data[0]
+// take points the lanes to what is left, and counts the steps of the next call.
+func (s *vbmiStream) take() {
+	clear(s.steps[:])
+	for i, left := range s.left[:s.lanes] {
+		blocks := min(len(left)/BlockSize, vbmiSteps)
+		s.blocks[i] = vbmiFirst(blocks)
+		if blocks > 0 {
+			s.data[i] = &left[0]
+			s.steps[i/vbmiLanes] = max(s.steps[i/vbmiLanes], blocks)
+		}
 	}
 }
 
 // vbmiFirst has a bit for each of the first n blocks of eight.
-func vbmiFirst(n int) uint8 { return uint8(1<<min(n, vbmiUnit) - 1) }
-
-// steps is how many blocks the next call has to do in the lanes from first on.
-func (s *vbmiStream) steps(first int) (n int) {
-	for i := first; i < s.lanes; i++ {
-		n = max(n, len(s.left[i]))
-	}
-	return min(n/BlockSize, vbmiSteps)
-}
+func vbmiFirst(n int) uint8 { return uint8(1<<n - 1) }
 
 // advance takes each lane past the blocks that a call has done.
 func (s *vbmiStream) advance() {
-	for i := range s.lanes {
+	for i, left := range s.left[:s.lanes] {
+		s.left[i] = left[min(vbmiBytes, len(left)):]
 		s.chain[i] = &vbmiIdle[0]
-		s.take(i, s.left[i][min(vbmiBytes, len(s.left[i])):])
 	}
+	s.take()
 }
 
 // encryptShared encrypts the packets of order, which have one key, in up to two groups of lanes.
@@ -124,10 +121,13 @@ func encryptShared(ops []Op, order []uint8) {
 	)
 	spreadShared(ops[order[0]].Key, forward, &schedule)
 	stream.start(ops, order)
-	for steps := stream.steps(0); steps > 0; steps = stream.steps(0) {
-		if stream.steps(vbmiLanes) > 0 {
+	for {
+		switch steps := max(stream.steps[0], stream.steps[1]); {
+		case steps == 0:
+			return
+		case stream.steps[1] > 0:
 			vbmiEncrypt128(&schedule, halves, &stream, steps)
-		} else {
+		default: // the longest packets come first
 			vbmiEncrypt64(&schedule, halves, &stream, steps)
 		}
 		stream.advance()
@@ -148,9 +148,8 @@ func encryptKeys(ops []Op, order []uint8) {
 	}
 	spreadKeys(&keys, forward, schedule)
 	stream.start(ops, order)
-	for steps := stream.steps(0); steps > 0; steps = stream.steps(0) {
-		vbmiEncrypt64Keys(schedule, halves, &stream, steps)
-		stream.advance()
+	for ; stream.steps[0] > 0; stream.advance() {
+		vbmiEncrypt64Keys(schedule, halves, &stream, stream.steps[0])
 	}
 }
 
@@ -247,7 +246,7 @@ func (q *vbmiQueue) fill(op *Op, units int) int {
 		at := (units - 1 - i) * vbmiBytes
 		data[i], chain[i], blocks[i] = &op.Data[at], &op.Data[max(at-BlockSize, 0)], vbmiFirst(vbmiUnit)
 	}
-	blocks[0] = vbmiFirst(len(op.Data)/BlockSize - (units-1)*vbmiUnit)
+	blocks[0] = vbmiFirst(min(len(op.Data)/BlockSize-(units-1)*vbmiUnit, vbmiUnit))
 	if n == units {
 		chain[n-1] = &op.IV[0]
 	}

@@ -44,8 +44,10 @@ type vbmiStream struct {
 	chain  [vbmiStreamGroups * vbmiLanes]*byte // the block that is added to the first of them
 	blocks [vbmiStreamGroups * vbmiLanes]uint8 // of the eight, those that exist, the first lowest; others are not touched
 
-	left  [vbmiStreamGroups * vbmiLanes][]byte // of the packets, from data on; the kernels do not look at it
+	// What the kernels do not look at.
+	left  [vbmiStreamGroups * vbmiLanes][]byte // of the packets, from data on
 	lanes int                                  // in use
+	steps [vbmiStreamGroups]int                // that a group needs in the next call
 }
 
 // A vbmiQueue is units to decrypt.
