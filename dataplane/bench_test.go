@@ -80,6 +80,17 @@ type load struct {
 	routes  int // besides those of the tunnels
 	size    int // bytes of each packet
 	large   bool
+	// scattered: the routes are /28s here and there in a /8, instead of /24s side by side
+	scattered bool
+}
+
+// route is the network of one of the load's routes.
+func (l load) route(i int) netip.Prefix {
+	if l.scattered {
+		j := i * 40503 % (1 << 20)
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{40, byte(j >> 12), byte(j >> 4), byte(j << 4)}), 28)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(40 + i>>16), byte(i >> 8), byte(i), 0}), 24)
 }
 
 func (l load) String() string {
@@ -118,8 +129,7 @@ func newRig(tb testing.TB, l load) *rig {
 			routes = append(routes, fib.Route{Prefix: netip.PrefixFrom(tunnelNet(id), 24).Masked(), NextHops: []fib.NextHop{{Tunnel: c.ID}}})
 		}
 		for i := range l.routes {
-			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(40 + i>>16), byte(i >> 8), byte(i), 0}), 24)
-			routes = append(routes, fib.Route{Prefix: p, NextHops: []fib.NextHop{{Tunnel: fib.TunnelID(i % l.tunnels)}}})
+			routes = append(routes, fib.Route{Prefix: l.route(i), NextHops: []fib.NextHop{{Tunnel: fib.TunnelID(i % l.tunnels)}}})
 		}
 		u.SetRoutes(routes, nil)
 	})
@@ -136,8 +146,9 @@ func newRig(tb testing.TB, l load) *rig {
 	const batch = 64
 	dst := func(i int) netip.Addr {
 		if l.routes > 0 {
-			k := i * 7919 % l.routes
-			return netip.AddrFrom4([4]byte{byte(40 + k>>16), byte(k >> 8), byte(k), 9})
+			a := l.route(i * 7919 % l.routes).Addr().As4()
+			a[3] += 9
+			return netip.AddrFrom4(a)
 		}
 		return tunnelNet(i % l.busy)
 	}
@@ -170,6 +181,7 @@ func (r *rig) move() {
 		}
 	}
 	r.from.begin()
+	r.from.lookAhead(r.packets)
 	for i := range r.packets {
 		r.from.fromHost(&r.packets[i])
 	}
@@ -234,6 +246,7 @@ func BenchmarkScale(b *testing.B) {
 		{"busy=16to1000/size=64", load{link: gcm, tunnels: 1000, busy: 16, size: 64}, load{link: gcm, tunnels: 1000, busy: 1000, size: 64}},
 		{"busy=16to1000/size=1400", load{link: gcm, tunnels: 1000, busy: 16, size: 1400}, load{link: gcm, tunnels: 1000, busy: 1000, size: 1400}},
 		{"routes=10to100000", load{link: gcm, tunnels: 1, busy: 1, routes: 10, size: 64}, load{link: gcm, tunnels: 1, busy: 1, routes: 100000, size: 64}},
+		{"routes=10to100000/scattered", load{link: gcm, tunnels: 1, busy: 1, routes: 10, size: 64, scattered: true}, load{link: gcm, tunnels: 1, busy: 1, routes: 100000, size: 64, scattered: true}},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			base, more := newRig(b, tt.base), newRig(b, tt.more)

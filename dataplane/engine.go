@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,13 +15,8 @@ import (
 	"meshrouter/dataplane/fib"
 )
 
-const (
-	// maxReadErrors is how many errors in a row a TUN queue or socket may report before the engine gives up.
-	maxReadErrors = 100
-	// yieldInterval is how long a worker that never has to wait runs before it lets others run: OSPF, IKE
-	// and the receivers of control packets would else wait for the scheduler's 10 ms.
-	yieldInterval = time.Millisecond
-)
+// maxReadErrors is how many errors in a row a TUN queue or socket may report before the engine gives up.
+const maxReadErrors = 100
 
 // An Engine is the data plane of one router.
 type Engine struct {
@@ -108,17 +102,16 @@ func (e *Engine) owner(id fib.TunnelID) *owner { return e.owners[int(id)%len(e.o
 func (e *Engine) readQueue(i int) error {
 	q := e.queues[i]
 	w := newWorker(e, q, -1)
-	yielded := e.now()
 	for failures := 0; failures < maxReadErrors; {
 		ps, err := q.Read()
 		w.begin()
+		w.lookAhead(ps)
 		for j := range ps {
 			w.fromHost(&ps[j])
 		}
 		w.finish()
-		done := e.now()
-		e.readers[i].batch(len(ps), done.Sub(w.now), -1)
-		yielded = yield(yielded, done)
+		e.readers[i].batch(len(ps), e.now().Sub(w.now), -1)
+		w.yield()
 		switch {
 		case err == nil:
 			failures = 0
@@ -136,7 +129,6 @@ func (e *Engine) readQueue(i int) error {
 // receive takes the peers' packets from an outer socket. It always ends with an error.
 func (e *Engine) receive(i int) error {
 	w := newWorker(e, e.queues[i%len(e.queues)], i)
-	yielded := e.now()
 	for failures := 0; failures < maxReadErrors; {
 		ps, err := e.underlay.Receive(i)
 		switch {
@@ -154,20 +146,10 @@ func (e *Engine) receive(i int) error {
 			wait = max(0, time.Duration(began.UnixNano()-ps[0].Arrived))
 		}
 		w.fromPeers(ps)
-		done := e.now()
-		e.receivers[i].batch(len(ps), done.Sub(began), wait)
-		yielded = yield(yielded, done)
+		e.receivers[i].batch(len(ps), e.now().Sub(began), wait)
+		w.yield()
 	}
 	return fmt.Errorf("%d errors in a row", maxReadErrors)
-}
-
-// yield lets others run if that has not been done for long, and returns when it last was.
-func yield(last, now time.Time) time.Time {
-	if now.Sub(last) < yieldInterval {
-		return last
-	}
-	runtime.Gosched()
-	return now
 }
 
 // warn logs an error of the system at most once a second.

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"meshrouter/dataplane/esp"
@@ -17,6 +18,9 @@ const (
 	maxBatch = 128
 	// arenaSize holds a batch and the largest packet behind it.
 	arenaSize = esp.HeadRoom + maxBatchBytes + ipv4.MaxPacket + esp.HeadRoom + esp.TailRoom
+	// yieldInterval is how long a worker that never has to wait runs before it lets others run: OSPF, IKE
+	// and the receivers would else wait for the scheduler's 10 ms.
+	yieldInterval = time.Millisecond
 	// ICMP errors that a worker makes: so many a second, after so many at once.
 	icmpRate, icmpBurst = 1000, 50
 )
@@ -30,6 +34,7 @@ type worker struct {
 	v        *view
 	now      time.Time
 	last     destination
+	yielded  time.Time
 	crypto   esp.Batch
 	icmp     limiter
 
@@ -101,6 +106,15 @@ func newWorker(e *Engine, q Queue, receiver int) *worker {
 	return w
 }
 
+// yield lets others run if that has not been done for long. What a worker has taken out at once may be
+// work for tens of milliseconds, so it is called within a batch as well, whenever no lock is held.
+func (w *worker) yield() {
+	if now := w.e.now(); now.Sub(w.yielded) >= yieldInterval {
+		runtime.Gosched()
+		w.yielded = now
+	}
+}
+
 // begin starts a batch.
 func (w *worker) begin() {
 	w.now = w.e.now()
@@ -109,6 +123,23 @@ func (w *worker) begin() {
 		w.last = destination{}
 	}
 	w.lastIn = nil
+}
+
+// manyRoutes is how many routes a cache is sure to hold.
+const manyRoutes = 10_000
+
+// lookAhead looks the packets of a batch up one right after another. In a large table each look-up waits for
+// memory several times; the processor can wait for all of them at once, but not for packets that are being
+// sealed in between.
+func (w *worker) lookAhead(ps []segment.Packet) {
+	if len(ps) < 2 || w.v.fib.Len() < manyRoutes {
+		return
+	}
+	for i := range ps {
+		if pkt := ps[i].Buf[ps[i].Start:ps[i].End]; len(pkt) >= ipv4.HeaderLen {
+			w.v.fib.NextHops(netip.AddrFrom4([4]byte(pkt[16:20])))
+		}
+	}
 }
 
 // finish lets out what the batch has collected.
@@ -212,6 +243,7 @@ func (w *worker) flush() {
 		if b := &w.out[i]; len(b.jobs)+len(b.rare) > 0 {
 			w.e.owners[i].send(w, b)
 			b.jobs, b.runs, b.rare, b.bytes = b.jobs[:0], b.runs[:0], b.rare[:0], 0
+			w.yield()
 		}
 	}
 	w.end = esp.HeadRoom
