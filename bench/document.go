@@ -112,6 +112,8 @@ const (
 	gcm50         = "meshrouter aes128gcm16 esp"
 	des3UDP       = "meshrouter 3des-sha1 udp"
 	cbcUDP        = "meshrouter aes128-sha1 udp"
+	gcmPlain      = "meshrouter aes128gcm16 udp, no offloads"
+	gcm50By       = "meshrouter aes128gcm16 esp by " // and what carries it
 	wireguardPath = "wireguard-go"
 	swanPath      = "strongswan " // and the suite
 )
@@ -163,6 +165,8 @@ type LatencyRow struct {
 	P50     Sample `json:"p50_us"`
 	P99     Sample `json:"p99_us"`
 	P999    Sample `json:"p999_us"`
+	// Switches is how often threads of both routers gave up a core or had to, for each packet.
+	Switches Sample `json:"switches_per_packet"`
 }
 
 // Profile is where the routers' processor time goes under one TCP stream.

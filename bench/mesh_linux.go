@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,11 +23,11 @@ tunnels: 10.255.0.0/16
 secrets: mesh.secrets.yaml
 ospf: {area: 0.0.0.0, auth: {md5: {id: 1, key: $ospf}}, hello: 1s, dead: 60s}
 suites:
-  bench: {ike: %s, esp: %s, pfs: none}
+  bench: {ike: %[1]s, esp: %[2]s, pfs: none}
 sites:
-  left:  {number: 1, address: 192.0.2.1, lan: [10.1.0.0/24]}
-  right: {number: 2, address: 192.0.2.2, lan: [10.2.0.0/24]}
-defaults: {natt: %s}
+  left:  {number: 1, address: 192.0.2.1, lan: [10.1.0.0/24], offload: %[4]s}
+  right: {number: 2, address: 192.0.2.2, lan: [10.2.0.0/24], offload: %[4]s}
+defaults: {natt: %[3]s}
 links: full
 `
 
@@ -36,6 +37,7 @@ const secretsText = "psk: for a moment\nospf: for a moment\n" //nolint:gosec // 
 // A meshTunnel is two `meshrouter run` with IKE, ESP, GRE and OSPF.
 type meshTunnel struct {
 	negotiation
+	offload string   // the mesh file's value; empty: on
 	udp     bool     // UDP encapsulation; else IP protocol 50
 	binary  string   // meshrouter
 	prefix  []string // arguments before "run", {SITE} being the site's name
@@ -47,7 +49,7 @@ func (m *meshTunnel) mesh() []byte {
 	if m.udp {
 		natt = "force"
 	}
-	return fmt.Appendf(nil, meshText, m.name1, m.name2, natt)
+	return fmt.Appendf(nil, meshText, m.name1, m.name2, natt, cmp.Or(m.offload, "on"))
 }
 
 // start starts both routers and waits until both kernels route to the other's LAN by way of the tunnel.

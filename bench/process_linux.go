@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +88,27 @@ func (p *process) cpu() time.Duration {
 	system, _ := strconv.ParseInt(fields[stime], 10, 64)
 	const tick = time.Second / 100 // USER_HZ
 	return time.Duration(user+system) * tick
+}
+
+// switches is how often threads of the process have given up a core so far, or had to.
+func (p *process) switches() (n uint64) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task) //nolint:gosec // the kernel's
+		if err != nil {
+			continue // the thread has ended
+		}
+		for line := range strings.Lines(string(text)) {
+			if _, count, ok := strings.Cut(line, "voluntary_ctxt_switches:"); ok { // nonvoluntary_, too
+				more, _ := strconv.ParseUint(strings.TrimSpace(count), 10, 64)
+				n += more
+			}
+		}
+	}
+	return n
 }
 
 // receiveDrops is how many datagrams the sockets of the process's namespace had no room for.

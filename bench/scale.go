@@ -37,13 +37,16 @@ const (
 )
 
 // scaleTable is what is built; the first of each kind is what the others are compared with.
-var scaleTable = []struct {
-	what            string
-	tunnels, routes int
-}{
+var scaleTable = []scaleOf{
 	{oneTunnel, 1, 1}, {oneTunnel, 100, 100}, {oneTunnel, mostTunnels, mostTunnels},
 	{overAll, 16, 16}, {overAll, 1000, 1000},
 	{overRoutes, 16, 16}, {overRoutes, 16, 1000}, {overRoutes, 16, mostRoutes},
+}
+
+// A scaleOf is what one rig is built of.
+type scaleOf struct {
+	what            string
+	tunnels, routes int
 }
 
 // A rig is two engines on a wire of memory, with tunnels between them: what the host behind the left one

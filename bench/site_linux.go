@@ -119,6 +119,16 @@ func (p *pair) dropped() (n uint64) {
 	return n
 }
 
+// switches are those of both routers.
+func (p *pair) switches() (n uint64) {
+	for _, s := range p.sites() {
+		if s.router != nil {
+			n += s.router.switches()
+		}
+	}
+	return n
+}
+
 // An endpoint is an address at a site.
 type endpoint struct {
 	*site

@@ -148,9 +148,9 @@ func (d *Document) trafficSheets() (all []Sheet) {
 	}
 	flush("UDP: the highest rate with less than 0.5 % lost", "path", "bytes", "packets/s", "p10..p90", "routers' CPU %", "limited by", "dropped/s")
 	for _, l := range d.Latency {
-		row(l.Path, fmt.Sprint(l.Bytes), number0(l.Packets.Median), number0(l.P50.Median), number0(l.P99.Median), l.P99.span(number0), number0(l.P999.Median))
+		row(l.Path, fmt.Sprint(l.Bytes), number0(l.Packets.Median), number0(l.P50.Median), number0(l.P99.Median), l.P99.span(number0), number0(l.P999.Median), number2(l.Switches.Median))
 	}
-	flush("Latency at half of wireguard-go's rate, µs one way", "path", "bytes", "packets/s", "p50", "p99", "p10..p90 of p99", "p99.9")
+	flush("Latency at half of wireguard-go's rate, µs one way", "path", "bytes", "packets/s", "p50", "p99", "p10..p90 of p99", "p99.9", "switches/packet")
 	return all
 }
 

@@ -181,7 +181,39 @@ func (t *tunnelRun) openAll(ctx context.Context) error {
 		t.doc.Peers = append(t.doc.Peers, Peer{Part: Tunnel, Name: own.name, Version: t.Version, Implementation: chosen})
 	}
 	t.openPeers(ctx, open)
+	if !t.Quick {
+		t.openVariants(ctx, open)
+	}
 	return ctx.Err()
+}
+
+// variantTable is ways of ours that are not the default: what offloads are worth, and what carries protocol 50.
+var variantTable = []struct {
+	name    string
+	udp     bool
+	offload string
+}{
+	{gcmPlain, true, "off"}, {gcm50By + "xdp", false, "{protocol-50: xdp}"},
+	{gcm50By + "ring", false, "{protocol-50: ring}"}, {gcm50By + "raw", false, "{protocol-50: raw}"},
+}
+
+// openVariants starts them; a machine may lack one.
+func (t *tunnelRun) openVariants(ctx context.Context, open func(string, tunnelKind, *pair, int) error) {
+	for _, v := range variantTable {
+		kind := &meshTunnel{negotiation: negotiationTable[2], udp: v.udp, offload: v.offload, binary: t.Binary}
+		peer := Peer{Part: Tunnel, Name: v.name, Version: t.Version}
+		err := open(v.name, kind, nil, 0)
+		if err == nil {
+			peer.Implementation, err = kind.implementation(ctx)
+		}
+		if err != nil {
+			last := len(t.paths) - 1
+			t.paths[last] = &path{pair: t.paths[last].pair} // only to be closed
+			peer.Missing = firstLines(err.Error(), 2)
+			t.say("  without %s: %v", v.name, err)
+		}
+		t.doc.Peers = append(t.doc.Peers, peer)
+	}
 }
 
 // openPeers starts what ours is compared with.
@@ -336,7 +368,7 @@ func (t *tunnelRun) streamsTable(p *path) []int {
 		return nil
 	case t.Quick && p.name == loopbackPath:
 		return nil
-	case t.Quick || p.name == vethPath || p.name == loopbackPath || strings.HasPrefix(p.name, swanPath):
+	case t.Quick || p.name == vethPath || p.name == loopbackPath || strings.HasPrefix(p.name, swanPath) || p.name == gcmPlain || strings.HasPrefix(p.name, gcm50By):
 		return []int{1}
 	}
 	return []int{1, 4, 8}
@@ -458,7 +490,7 @@ func (t *tunnelRun) compare(name, a, b string, x, y []float64) *float64 {
 		win = 1 / win
 	}
 	if win > suspectWin {
-		c.Explanation = explanationTable[name]
+		c.Explanation = explain(name)
 		c.Suspect = c.Explanation == ""
 	}
 	t.t.Comparisons = append(t.t.Comparisons, c)
@@ -484,6 +516,7 @@ func (t *tunnelRun) compareTCP(flows []*flow) {
 		}
 	}
 	add("tcp_gcm_vs_strongswan", gcmUDP, swanPath+"aes128gcm16", 1)
+	add("tcp_no_offloads_vs_strongswan", gcmPlain, swanPath+"aes128gcm16", 1)
 	add("tcp_3des_vs_strongswan", des3UDP, swanPath+"3des-sha1", 1)
 	add("tcp_cbc_vs_strongswan", cbcUDP, swanPath+"aes128-sha1", 1)
 }
@@ -494,7 +527,7 @@ type datagramFlow struct {
 	bytes int
 	tally
 	rates   []float64 // the highest that held, by round, void or not
-	latency []blastResult
+	latency []latencyResult
 }
 
 // udpTable is which sizes each path gets.
@@ -613,17 +646,24 @@ func (t *tunnelRun) measureLatency(flows []*datagramFlow, f *datagramFlow, d tim
 		if wg.name != wireguardPath || wg.bytes != f.bytes {
 			continue
 		}
+		before := f.pair.switches()
 		r, err := f.stream.offer(f.bytes, newSample(wg.rates).Median/2, 2*d)
-		f.latency = append(f.latency, r)
+		f.latency = append(f.latency, latencyResult{r, float64(f.pair.switches()-before) / max(r.sent, 1)})
 		return err
 	}
 	return nil
 }
 
+// A latencyResult is a blastResult with how often the routers gave up a core, by packet.
+type latencyResult struct {
+	blastResult
+	switches float64
+}
+
 // microseconds takes one figure out of each round's latencies.
 func (f *datagramFlow) microseconds(void map[int]bool, of func(blastResult) time.Duration) (us []float64) {
 	for _, r := range without(f.latency, void) {
-		us = append(us, of(r).Seconds()*1e6)
+		us = append(us, of(r.blastResult).Seconds()*1e6)
 	}
 	return us
 }
@@ -633,13 +673,14 @@ func p99(r blastResult) time.Duration  { return r.p99 }
 func p999(r blastResult) time.Duration { return r.p999 }
 
 func (f *datagramFlow) latencyRow(void map[int]bool) LatencyRow {
-	var offered []float64
+	var offered, switches []float64
 	for _, r := range without(f.latency, void) {
-		offered = append(offered, r.offered)
+		offered, switches = append(offered, r.offered), append(switches, r.switches)
 	}
 	return LatencyRow{
 		Path: f.name, Bytes: f.bytes, Packets: newSample(offered), P50: newSample(f.microseconds(void, p50)),
 		P99: newSample(f.microseconds(void, p99)), P999: newSample(f.microseconds(void, p999)),
+		Switches: newSample(switches),
 	}
 }
 

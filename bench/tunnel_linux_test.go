@@ -90,7 +90,7 @@ func TestSuspect(t *testing.T) {
 		name    string
 		ratio   float64
 		suspect bool
-	}{{"tcp_new", 6, true}, {"tcp_new", 4, false}, {"tcp_new", 0.1, false}, {"latency_new", 6, false}, {"latency_new", 0.1, true}} {
+	}{{"tcp_new", 6, true}, {"tcp_new", 4, false}, {"tcp_new", 0.1, false}, {"tcp_gcm_vs_strongswan", 8, false}, {"latency_new", 6, false}, {"latency_new", 0.1, false}} {
 		tr.compare(c.name, "a", "b", []float64{c.ratio}, []float64{1})
 		got := tr.t.Comparisons[len(tr.t.Comparisons)-1]
 		if got.Suspect != c.suspect {
