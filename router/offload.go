@@ -3,6 +3,7 @@ package router
 import (
 	"log/slog"
 	"runtime"
+	"time"
 
 	"meshrouter/dataplane/underlay"
 	"meshrouter/mesh"
@@ -56,4 +57,17 @@ func (r *Router) logOffloads() {
 	for _, o := range r.offloads() {
 		r.log.Info("offload", slog.String("name", o.Name), slog.Bool("on", o.On), slog.String("reason", o.Reason))
 	}
+}
+
+// workers says how busy the data plane is.
+func (r *Router) workers() []status.Worker {
+	msec := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	all := []status.Worker{}
+	for _, l := range r.dp.Loads() {
+		all = append(all, status.Worker{
+			Name: l.Worker, Batches: l.Batches, Packets: l.Packets,
+			BusyMsec: msec(l.Busy), MaxBusyMsec: msec(l.MaxBusy), WaitMsec: msec(l.Wait), MaxWaitMsec: msec(l.MaxWait),
+		})
+	}
+	return all
 }

@@ -448,7 +448,7 @@ func (r *Router) viewSummary(ctx context.Context) (any, error) {
 		Areas: []status.Area{{
 			ID: dotted(s.Area), Interfaces: s.Interfaces, Adjacent: s.FullCount, SPFRuns: s.SPFRuns, LSAs: s.LSAs, ChecksumSum: s.ChecksumSum,
 		}},
-		Offloads: r.offloads(),
+		Offloads: r.offloads(), Workers: r.workers(),
 	}, nil
 }
 

@@ -234,6 +234,19 @@ type SummaryDoc struct {
 	LastSPFAgoSeconds  float64    `json:"last_spf_ago_seconds"`
 	LastSPFTookSeconds float64    `json:"last_spf_took_seconds"`
 	Offloads           []Offload  `json:"offloads"`
+	Workers            []Worker   `json:"workers"`
+}
+
+// A Worker is what one worker of the data plane has done: how long its batches take, and how long their
+// oldest packets waited before, on average and at most since this was last asked for.
+type Worker struct {
+	Name        string  `json:"name"` // "TUN queue 0", "receiver 2", "owner 1"
+	Batches     uint64  `json:"batches"`
+	Packets     uint64  `json:"packets"`
+	BusyMsec    float64 `json:"busy_msec"`
+	MaxBusyMsec float64 `json:"max_busy_msec"`
+	WaitMsec    float64 `json:"wait_msec"` // 0 where it is not known
+	MaxWaitMsec float64 `json:"max_wait_msec"`
 }
 
 // An Offload is one of the fast ways of the data plane, as it came out at the start.

@@ -218,4 +218,10 @@ func (d SummaryDoc) Table(w io.Writer) {
 		}
 		printf(w, "%s\n", strings.TrimRight(fmt.Sprintf("  %-12s %-3s %s", o.Name, state, o.Reason), " "))
 	}
+	if len(d.Workers) > 0 {
+		printf(w, "\nWorkers:        packets   batches  batch takes (most)  waits before (most) msec\n")
+	}
+	for _, k := range d.Workers {
+		printf(w, "  %-12s %9d %9d %9.2f %9.2f  %9.2f %9.2f\n", k.Name, k.Packets, k.Batches, k.BusyMsec, k.MaxBusyMsec, k.WaitMsec, k.MaxWaitMsec)
+	}
 }

@@ -61,7 +61,7 @@ func documents() map[string]Document {
 		}},
 		"sad-empty": &SADDoc{},
 		"tunnels": &TunnelsDoc{[]Tunnel{
-			{Link: "london-tokyo", Peer: "tokyo", Up: true, Local: addr("192.0.2.1"), Remote: addr("192.0.2.2"), GRELocal: addr("192.0.2.1"), GRERemote: addr("192.0.2.2"), TunnelLocal: prefix("10.255.0.1/30"), TunnelRemote: prefix("10.255.0.2/30"), Suite: "legacy", Mode: "tunnel", MTUBytes: 1422, MTUSum: "1500 - 20 outer IP - 8 ESP - 8 IV - 12 ICV - 6 padding - 20 inner IP - 4 GRE = 1422", PacketsIn: 7, BytesIn: 700, PacketsOut: 8, BytesOut: 800},
+			{Link: "london-tokyo", Peer: "tokyo", Up: true, Local: addr("192.0.2.1"), Remote: addr("192.0.2.2"), GRELocal: addr("192.0.2.1"), GRERemote: addr("192.0.2.2"), TunnelLocal: prefix("10.255.0.1/30"), TunnelRemote: prefix("10.255.0.2/30"), Suite: "legacy", Mode: "tunnel", MTUBytes: 1422, MTUSum: "1500 - 20 outer IP - 8 ESP - 8 IV - 12 ICV - 6 padding - 20 inner IP - 4 GRE = 1422", PathMTUBytes: 1390, PacketsIn: 7, BytesIn: 700, PacketsOut: 8, BytesOut: 800},
 			{Link: "london-osaka", Peer: "osaka", Reason: "no answer to main mode", Local: addr("192.0.2.1"), Remote: addr("192.0.2.3"), GRELocal: addr("192.0.2.1"), GRERemote: addr("192.0.2.3"), TunnelLocal: prefix("10.255.0.5/32"), TunnelRemote: prefix("10.255.0.6/32"), GREKey: new(uint32(42)), Suite: "legacy", Mode: "transport", MTUBytes: 1438, MTUSum: "..."},
 		}},
 		"ike": &IKEDoc{[]IKEPeer{
@@ -74,7 +74,9 @@ func documents() map[string]Document {
 			{Type: 1, ID: addr("0.0.0.2"), AdvRouter: addr("0.0.0.2"), AgeSeconds: 1, Sequence: 0x8000000a, Checksum: 0x1234},
 		}},
 		"summary": &SummaryDoc{RouterID: addr("0.0.0.1"), UptimeSeconds: 100, SPFDelayMsec: 50, SPFHoldMsec: 200, ExternalLSAs: 1, ExternalChecksum: 0xbeef,
-			Areas: []Area{{ID: addr("0.0.0.0"), Interfaces: 3, Adjacent: 2, SPFRuns: 9, LSAs: 3, ChecksumSum: 0x12d5}}},
+			Areas: []Area{{ID: addr("0.0.0.0"), Interfaces: 3, Adjacent: 2, SPFRuns: 9, LSAs: 3, ChecksumSum: 0x12d5}},
+			Offloads: []Offload{{Name: "tun-tcp", On: true}, {Name: "protocol-50", On: true, Reason: "raw sockets; AF_XDP: another program is attached"}, {Name: "udp-gro", Reason: "switched off"}},
+			Workers:  []Worker{{Name: "TUN queue 0", Packets: 123456, Batches: 2345, BusyMsec: 0.21, MaxBusyMsec: 1.5}, {Name: "receiver 2", Packets: 7, Batches: 7, BusyMsec: 0.01, MaxBusyMsec: 0.02, WaitMsec: 0.3, MaxWaitMsec: 5.25}}},
 		"counters": &CountersDoc{[]Counter{{"dataplane", "replay", 3}, {"ike", "no_proposal_chosen", 1}, {"ospf", "hello_interval_mismatch", 12345678901}}},
 	}
 }
