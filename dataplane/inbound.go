@@ -63,6 +63,7 @@ func (w *worker) fromPeers(ps []underlay.Packet) {
 		n := w.admitBatch(ps)
 		w.open()
 		w.finish()
+		w.yield()
 		ps = ps[n:]
 	}
 }
