@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -206,4 +207,42 @@ func segmentSize(size int) []byte {
 	binary.NativeEndian.PutUint32(b[12:], unix.UDP_SEGMENT)
 	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size)) //nolint:gosec // below the MTU
 	return b
+}
+
+// A Flood is datagrams that a host sends without waiting for anything.
+type Flood struct {
+	Size, Batch int           // of the payload, bytes; how many are sent at once
+	Rate        atomic.Uint64 // of them a second; may change at any time
+	Sent        atomic.Uint64 // so many the kernel took
+}
+
+// Pour sends datagrams from a to an address until ctx ends.
+func (f *Flood) Pour(ctx context.Context, a Host, to netip.AddrPort) error {
+	c, err := a.listenUDP()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	message, control := make([]byte, f.Size*f.Batch), segmentSize(f.Size)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	due, last := 0.0, time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			due += float64(f.Rate.Load()) * now.Sub(last).Seconds()
+			last = now
+		}
+		for ; due > 0 && ctx.Err() == nil; due -= float64(f.Batch) {
+			switch _, _, err := c.WriteMsgUDPAddrPort(message, control, to); {
+			case errors.Is(err, unix.ENOBUFS): // the interface's queue is full
+			case err != nil:
+				return err
+			default:
+				f.Sent.Add(uint64(f.Batch)) //nolint:gosec // positive
+			}
+		}
+	}
 }
