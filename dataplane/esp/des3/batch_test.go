@@ -144,12 +144,15 @@ func (w *workload) difference(want []byte) string {
 	return "no difference"
 }
 
-// Every number of packets up to three groups of 64 lanes, alike and not, with one key and with several.
+// Numbers of packets up to more than two groups of 64 lanes, alike and not, with one key and with several.
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	eachImplementation(t, func(t *testing.T, im implementation) {
 		seed := uint64(0)
-		for packets := range 150 {
+		for packets := 0; packets < 150; packets++ {
+			if packets > 12 && packets%64 > 3 && packets%64 < 61 && packets%10 > 0 {
+				continue // nothing begins or ends there
+			}
 			for _, s := range []shape{
 				{packets: packets, keys: 1, blocks: 1 + packets%20, equal: true, adjacent: true},
 				{packets: packets, keys: 1, blocks: 20},
@@ -185,8 +188,7 @@ func TestLengths(t *testing.T) {
 func TestLongPackets(t *testing.T) {
 	t.Parallel()
 	eachImplementation(t, func(t *testing.T, im implementation) {
-		newWorkload(t, 1, shape{packets: 70, keys: 1, blocks: 3000}).check(t, im)
-		newWorkload(t, 2, shape{packets: 70, keys: 1, of: func(i int) int { return 2040 + i }}).check(t, im)
+		newWorkload(t, 1, shape{packets: 66, keys: 1, of: func(i int) int { return 2040 + i }}).check(t, im)
 	})
 }
 
@@ -194,7 +196,7 @@ func TestLongPackets(t *testing.T) {
 func TestOneGroupEnds(t *testing.T) {
 	t.Parallel()
 	eachImplementation(t, func(t *testing.T, im implementation) {
-		for blocks := 1; blocks <= 24; blocks++ {
+		for _, blocks := range []int{1, 7, 8, 9, 16} {
 			for more := range 10 {
 				first := func(i int) int { return blocks + more*(1-min(i/64, 1)) }
 				rest := func(i int) int { return blocks + more*min(i/64, 1) }
