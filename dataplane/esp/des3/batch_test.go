@@ -149,7 +149,7 @@ func TestBatches(t *testing.T) {
 	t.Parallel()
 	eachImplementation(t, func(t *testing.T, im implementation) {
 		seed := uint64(0)
-		for packets := 0; packets < 150; packets++ {
+		for packets := range 150 {
 			if packets > 12 && packets%64 > 3 && packets%64 < 61 && packets%10 > 0 {
 				continue // nothing begins or ends there
 			}
