@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -26,7 +25,6 @@ const (
 type kernelQueue struct {
 	file     *os.File
 	raw      syscall.RawConn
-	closed   atomic.Bool
 	tcp, udp bool
 
 	// Of the reader. Packets are read one behind the other, so that a burst of small ones stays in the cache.
@@ -55,16 +53,13 @@ func newKernelQueue(fd int, tcp, udp bool) (*kernelQueue, error) {
 
 func (q *kernelQueue) Offloads() (tcp, udp bool) { return q.tcp, q.udp }
 
-func (q *kernelQueue) Close() error {
-	q.closed.Store(true)
-	return q.file.Close()
-}
+func (q *kernelQueue) Close() error { return q.file.Close() }
 
 // Read goes through the runtime's poller only when there is nothing to read.
 func (q *kernelQueue) Read() ([]segment.Packet, error) {
 	q.packets, q.err = q.packets[:0], nil
-	if err := q.raw.Read(q.fill); err != nil {
-		return nil, q.wrap(err)
+	if q.raw.Read(q.fill) != nil {
+		return nil, os.ErrClosed // closed, or the device was deleted, for which the poller has no name
 	}
 	return q.packets, q.err
 }
@@ -80,7 +75,7 @@ func (q *kernelQueue) readAll(fd uintptr) bool {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			q.err = q.wrap(err)
+			q.err = wrap(err)
 			return true
 		case n < virtioLen:
 			q.err = errShort
@@ -128,9 +123,9 @@ func (q *kernelQueue) Write(gs []segment.Group) (int, error) {
 	q.release(w)
 	switch {
 	case err != nil:
-		return n, q.wrap(err)
+		return n, os.ErrClosed // see wrap
 	case errno != 0:
-		return n, q.wrap(errno)
+		return n, wrap(errno)
 	}
 	return n, nil
 }
@@ -197,9 +192,11 @@ func (w *writer) write(fd uintptr, g *segment.Group) syscall.Errno {
 	}
 }
 
-// wrap makes what tells that the queue or its device is gone os.ErrClosed.
-func (q *kernelQueue) wrap(err error) error {
-	if q.closed.Load() || errors.Is(err, unix.EBADFD) {
+// wrap makes the error of a queue whose device is gone os.ErrClosed. The poller's own errors mean the same: either the
+// queue was closed, or the kernel reports EPOLLERR, which for TUN is a device that is being deleted. From then on
+// the poller lets no call through, so that EBADFD would never be seen.
+func wrap(err error) error {
+	if errors.Is(err, unix.EBADFD) {
 		return os.ErrClosed
 	}
 	return err

@@ -421,17 +421,16 @@ func TestDeviceMadeForOneQueue(t *testing.T) {
 	}
 }
 
+func deleteLink(d *Device) error {
+	link, err := netlink.LinkByName(d.Name())
+	if err != nil {
+		return err
+	}
+	return netlink.LinkDel(link)
+}
+
 func TestReadEndsWithTheDevice(t *testing.T) {
-	for name, end := range map[string]func(d *Device) error{
-		"closed": (*Device).Close,
-		"deleted": func(d *Device) error {
-			link, err := netlink.LinkByName(d.Name())
-			if err != nil {
-				return err
-			}
-			return netlink.LinkDel(link)
-		},
-	} {
+	for name, end := range map[string]func(d *Device) error{"closed": (*Device).Close, "deleted": deleteLink} {
 		t.Run(name, func(t *testing.T) {
 			inNamespace(t)
 			d, err := Open(Config{Name: "mtest0"})
@@ -442,7 +441,7 @@ func TestReadEndsWithTheDevice(t *testing.T) {
 			q := d.Queues()[0]
 			done := make(chan error)
 			go func() {
-				for range 10 { // the kernel may report that it goes before it is gone
+				for range 2 { // the kernel may report that it goes before it is gone
 					if _, err := q.Read(); errors.Is(err, os.ErrClosed) {
 						done <- nil
 						return
@@ -460,6 +459,24 @@ func TestReadEndsWithTheDevice(t *testing.T) {
 				t.Errorf("Write: %v, want os.ErrClosed", err)
 			}
 		})
+	}
+}
+
+// A reader that was busy when its device was deleted learns it from the next call, and from all further ones.
+func TestReadAfterTheDevice(t *testing.T) {
+	inNamespace(t)
+	d, err := Open(Config{Name: "mtest0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	if err := deleteLink(d); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if _, err := d.Queues()[0].Read(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("call %d: %v, want os.ErrClosed", i, err)
+		}
 	}
 }
 
