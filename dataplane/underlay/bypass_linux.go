@@ -215,6 +215,7 @@ func (b *bypass) close() error {
 type bypassReceiver struct {
 	bypass  *bypass
 	i       int
+	path    *path // since it opened; its memory is ours to give back, by hearing from it that it is closed
 	packets []Packet
 
 	received atomic.Uint64
@@ -222,12 +223,15 @@ type bypassReceiver struct {
 
 // receive waits for the bypass to open, and then for packets; without a bypass it waits for the end.
 func (r *bypassReceiver) receive() ([]Packet, error) {
-	select {
-	case <-r.bypass.opened:
-	case <-r.bypass.done:
-		return nil, os.ErrClosed
+	if r.path == nil {
+		select {
+		case <-r.bypass.opened:
+		case <-r.bypass.done:
+			return nil, os.ErrClosed
+		}
+		r.path = r.bypass.current.Load()
 	}
-	if p := r.bypass.current.Load(); p != nil && r.i < (*p).Receivers() {
+	if p := r.path; p != nil && r.i < (*p).Receivers() {
 		ps, err := (*p).Receive(r.i)
 		if err == nil {
 			return r.collect(ps), nil

@@ -368,6 +368,49 @@ func TestProtocol50Ways(t *testing.T) {
 	}
 }
 
+// What a way has mapped is given back also if its receiver had packets in hand at Close: else its
+// sockets would live on, and the interface's queue with them.
+func TestCloseGivesTheWayBack(t *testing.T) {
+	for _, way := range []string{"ring", "xdp"} {
+		t.Run(way, func(t *testing.T) {
+			a, b := vethPair(t, Options{Protocol50: way})
+			src, dst := netip.MustParseAddrPort(veth.AddrA+":0"), netip.MustParseAddrPort(veth.AddrB+":0")
+			mapped := func() int {
+				maps, err := os.ReadFile("/proc/self/maps")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return bytes.Count(maps, []byte("socket:["))
+			}
+			if mapped() == 0 {
+				t.Fatal("no socket is mapped")
+			}
+			i := b.rawFirst + 1 // the first of the way
+			for _, to := range [][2]*Sockets{{a, b}, {b, a}} { // the first packet each may go by the raw socket, for want of a neighbor
+				p := sealed(t, netip.AddrPortFrom(to[0].Local(), 0), netip.AddrPortFrom(to[1].Local(), 0), "payload")
+				if n, err := to[0].Send(p); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			if p := receive(t, b, i); p.Remote != src || p.Local != dst {
+				t.Errorf("a packet from %v to %v", p.Remote, p.Local)
+			}
+			receive(t, a, i)
+			for _, s := range []*Sockets{a, b} {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Receive(i); !errors.Is(err, os.ErrClosed) {
+					t.Errorf("Receive after Close: %v", err)
+				}
+			}
+			if n := mapped(); n != 0 {
+				t.Errorf("%d mappings of sockets are left", n)
+			}
+		})
+	}
+}
+
 // An automatic way leaves the interface to UDP where that is in use.
 func TestAutoSparesUDP(t *testing.T) {
 	a, _ := vethPair(t, Options{})
