@@ -46,7 +46,7 @@ const (
 	BadDst             // to another address: as above
 	BadSrc             // a source that no host may have, or our own (RFC 1812, 5.3.7)
 	BadRing            // the ring named memory that is not the path's
-	SendFull           // the interface took no more for a while
+	SendFull           // the interface took no more for a while, or has dropped it at once
 	reasonCount
 )
 

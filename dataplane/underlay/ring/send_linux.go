@@ -90,7 +90,7 @@ func (s *sender) send(ways *ether.Ways, drops *ether.Drops, ps, rest []esp.Seale
 }
 
 // flush sends the first messages. One that the interface does not take is left out, after a wait if
-// it is only full.
+// it is only full. After a wait in vain the others do not wait again, since the caller holds locks.
 func (s *sender) flush(filled int, drops *ether.Drops) (n int, err error) {
 	const patience = 8 // times a millisecond
 	for from, tries := 0, 0; from < filled; {
@@ -105,8 +105,10 @@ func (s *sender) flush(filled int, drops *ether.Drops) (n int, err error) {
 			continue
 		}
 		err = os.NewSyscallError("sendmmsg", errno)
-		drops.Add(ether.SendFull)
-		from, tries = from+1, 0
+		if full(errno) {
+			drops.Add(ether.SendFull)
+		}
+		from++
 	}
 	return n, err
 }

@@ -20,6 +20,8 @@ const (
 	rxFrames = 2048
 	txFrames = 2048
 	maxBatch = 64 // packets of one Receive
+	// maxWaits is how many milliseconds one Send waits for a card that takes nothing.
+	maxWaits = 8
 )
 
 // frameRoom is what the kernel keeps in front of a received packet in its frame (XDP_PACKET_HEADROOM).
@@ -78,6 +80,7 @@ type queue struct {
 	tx        ring[unix.XDPDesc]
 	done      ring[uint64]
 	free      []uint64 // frames, the last one used first since it is in the cache
+	waits     int      // milliseconds that the present Send may wait
 }
 
 // openQueue binds a socket to a receive queue.
@@ -232,22 +235,23 @@ func (q *queue) unmap() {
 
 // take reads what is in the rx ring.
 func (q *queue) take(host *ether.Host) (n int) {
-	q.holding = int(min(q.rx.filled(), maxBatch))
+	count := min(q.rx.filled(), maxBatch)
 	first := q.rx.consumer.Load()
-	for i := range q.holding {
-		d := *q.rx.slot(first + uint32(i))
-		frame := d.Addr - d.Addr%q.chunk
+	for i := range count {
+		d := *q.rx.slot(first + i)
 		if d.Addr > uint64(len(q.memory)) || uint64(d.Len) > uint64(len(q.memory))-d.Addr {
-			q.drops.Add(ether.BadRing)
-			frame = 0
-		} else if bad := host.Parse(q.memory[d.Addr:d.Addr+uint64(d.Len)], &q.packets[n]); bad != ether.Fine {
+			q.drops.Add(ether.BadRing) // and there is no frame to give back
+			continue
+		}
+		if bad := host.Parse(q.memory[d.Addr:d.Addr+uint64(d.Len)], &q.packets[n]); bad != ether.Fine {
 			q.drops.Add(bad)
 		} else {
 			n++
 		}
-		q.held[i] = frame
+		q.held[q.holding] = d.Addr - d.Addr%q.chunk
+		q.holding++
 	}
-	q.rx.consumer.Store(first + uint32(q.holding)) //nolint:gosec // G115: as above
+	q.rx.consumer.Store(first + count)
 	return n
 }
 
@@ -279,6 +283,7 @@ func (q *queue) send(ways *ether.Ways, ps, rest []esp.Sealed, id uint32, of int)
 		return 0, rest, os.ErrClosed
 	}
 	q.reap()
+	q.waits = maxWaits
 	to := ether.Finder{Ways: ways}
 	next := q.tx.producer.Load()
 	for i, p := range ps {
@@ -328,22 +333,24 @@ func (q *queue) reap() {
 }
 
 // kick makes the kernel send what is in the tx ring, and waits a little if the card is full or, with
-// forFrame, until a frame is free.
+// forFrame, until a frame is free. Once a Send has waited in vain it does not wait again: its caller
+// holds locks, and there may be a hundred packets behind this one.
 func (q *queue) kick(forFrame bool) error {
-	const patience = 8 // times a millisecond
-	for try := 0; ; try++ {
+	for {
 		errno := q.transmit()
 		switch {
 		case q.tx.filled() == 0:
 			if !forFrame || len(q.free) != 0 {
+				q.waits = maxWaits
 				return nil
 			}
 		case errno != 0 && errno != unix.EAGAIN && errno != unix.EBUSY && errno != unix.ENOBUFS && errno != unix.EINTR:
 			return os.NewSyscallError("sendto", errno)
 		}
-		if try == patience {
+		if q.waits == 0 {
 			return os.NewSyscallError("sendto", unix.ENOBUFS)
 		}
+		q.waits--
 		_, _ = unix.Poll(nil, 1)
 		q.reap()
 	}
@@ -357,6 +364,9 @@ func (q *queue) transmit() (errno syscall.Errno) {
 		q.reap()
 		if q.tx.consumer.Load() == before {
 			break
+		}
+		if errno == unix.EBUSY { // taken and dropped, as without a carrier; each ends a call
+			q.drops.Add(ether.SendFull)
 		}
 	}
 	return errno
