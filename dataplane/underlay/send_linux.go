@@ -18,10 +18,10 @@ const (
 	// sendMessages and sendPieces bound one sendmmsg call: its messages, and what they consist of.
 	sendMessages = 64
 	sendPieces   = 512
-	// tosSpace and segmentSpace hold one control message each: a header and up to 8 bytes.
-	tosSpace     = unix.SizeofCmsghdr + 8
-	segmentSpace = unix.SizeofCmsghdr + 8
 )
+
+// tosSpace and segmentSpace hold one control message each, padded as the next one needs it.
+var tosSpace, segmentSpace = unix.CmsgSpace(4), unix.CmsgSpace(2)
 
 // A lane is where packets of one class leave: a socket, or several of one port, with the memory for as
 // many goroutines as may send at once.

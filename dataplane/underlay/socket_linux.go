@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"meshrouter/dataplane/underlay/ether"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 	sendBuffer = 1 << 20
 	// tosControl is CS6, network control (RFC 2474, 4.2.2.2): the class of OSPF, BFD and IKE. Packets
 	// of this TOS and above are control packets.
-	tosControl = 0xc0
+	tosControl = ether.TOSControl
 	// priorityControl is TC_PRIO_INTERACTIVE, the highest that needs no capability: the first band of
 	// the usual queueing disciplines.
 	priorityControl = 6
@@ -204,13 +206,13 @@ func accept(control bool) []bpf.Instruction {
 	}
 }
 
-// putTOS makes b, unix.CmsgSpace(4) bytes, the control message that sets a packet's TOS.
+// putTOS makes b, tosSpace bytes, the control message that sets a packet's TOS.
 func putTOS(b []byte, tos uint8) {
 	putHeader(b, unix.IPPROTO_IP, unix.IP_TOS, 4)
 	binary.NativeEndian.PutUint32(b[unix.CmsgLen(0):], uint32(tos))
 }
 
-// putSegment makes b, unix.CmsgSpace(2) bytes, the control message that cuts a message into datagrams of size bytes.
+// putSegment makes b, segmentSpace bytes, the control message that cuts a message into datagrams of size bytes.
 func putSegment(b []byte, size int) {
 	putHeader(b, unix.SOL_UDP, unix.UDP_SEGMENT, 2)
 	binary.NativeEndian.PutUint16(b[unix.CmsgLen(0):], uint16(size)) //nolint:gosec // G115: a datagram's size
