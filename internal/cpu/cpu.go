@@ -34,12 +34,12 @@ func Max() Level { return level }
 func machine() Level {
 	x := &cpu.X86
 	switch {
-	case x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX2:
+	case !x.HasAVX2 || !x.HasBMI2 || !x.HasSSSE3 || !x.HasSSE41: // a virtual machine may lack any of them
+		return Portable
+	case x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL:
 		return AVX512
-	case x.HasAVX2 && x.HasBMI2 && x.HasSSSE3 && x.HasSSE41:
-		return AVX2
 	}
-	return Portable
+	return AVX2
 }
 
 func fromEnvironment(value string, have Level) Level {
