@@ -108,7 +108,7 @@ links:
 			if in > 10 || out > 10 { // more than hellos
 				last, since = now, time.Now()
 			}
-			if time.Since(since) < 300*time.Millisecond {
+			if time.Since(since) < time.Second {
 				return fmt.Errorf("%d packets in and %d out since just now", in, out)
 			}
 			return nil
