@@ -22,7 +22,7 @@ type cable struct {
 }
 
 func (c *cable) Receivers() int                         { return 1 }
-func (c *cable) Home(uint32, bool) int                  { return 0 }
+func (c *cable) Control(int) bool                       { return false }
 func (c *cable) Receive(int) ([]underlay.Packet, error) { return nil, os.ErrClosed }
 func (c *cable) SendProbe(p esp.Sealed) error           { c.probes = append(c.probes, p); return nil }
 func (c *cable) SendIKE(Datagram) error                 { return nil }

@@ -23,7 +23,7 @@ type Queue interface {
 // An Underlay is the outer sockets; see package underlay, whose Sockets and Memory fit.
 type Underlay interface {
 	Receivers() int                            // how many goroutines can receive
-	Home(spi uint32, udp bool) int             // the receiver where an SA's data arrives; others carry its control packets
+	Control(i int) bool                        // whether receiver i is one of control packets, which are never dropped for being late
 	Receive(i int) ([]underlay.Packet, error)  // waits; os.ErrClosed after Close
 	Send(ps []esp.Sealed) (n int, err error)   // only what esp made fits: clear GRE cannot leave
 	SendProbe(p esp.Sealed) error              // with DF; underlay.ErrTooBig if the interface is smaller

@@ -111,7 +111,7 @@ func (w *worker) admit(p *underlay.Packet, now int64) bool {
 	case !in.sa.Fresh(seq):
 		w.drop(dropReplay)
 		w.replayed = append(w.replayed, replay{in, seq})
-	case p.Arrived != 0 && in.home == w.receiver && w.codel.drop(now, time.Duration(now-p.Arrived), w.waited):
+	case p.Arrived != 0 && w.prompt && w.codel.drop(now, time.Duration(now-p.Arrived), w.waited):
 		w.drop(dropQueueDelay)
 	default:
 		w.jobs = append(w.jobs, esp.Job{SA: in.sa, Pkt: p.Payload})

@@ -64,15 +64,13 @@ func (t *tunnel) outbound() *outbound {
 type inbound struct {
 	sa     *esp.SA
 	tunnel fib.TunnelID
-	home   int            // the receiver of its data
 	udp    bool           // encapsulated
 	local  netip.Addr     // where they arrive
 	from   netip.AddrPort // where its packets come from: the SA's source, or where the peer has moved to
 }
 
 func (e *Engine) newInbound(id fib.TunnelID, sa *esp.SA, from netip.AddrPort) *inbound {
-	udp := sa.Dst().Port() != 0
-	return &inbound{sa: sa, tunnel: id, home: e.underlay.Home(sa.SPI(), udp), udp: udp, local: sa.Dst().Addr(), from: from}
+	return &inbound{sa: sa, tunnel: id, udp: sa.Dst().Port() != 0, local: sa.Dst().Addr(), from: from}
 }
 
 // An outbound is an outbound SA with what goes in front of its packets.

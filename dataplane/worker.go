@@ -29,7 +29,8 @@ const (
 // no lock is held any more.
 type worker struct {
 	e        *Engine
-	receiver int // -1: it reads a TUN queue
+	receiver int  // -1: it reads a TUN queue
+	prompt   bool // packets that have waited too long are dropped: it receives data
 	queue    Queue
 	v        *view
 	now      time.Time
@@ -102,6 +103,7 @@ func newWorker(e *Engine, q Queue, receiver int) *worker {
 		e: e, queue: q, receiver: receiver, v: e.view.Load(),
 		arena: make([]byte, arenaSize), end: esp.HeadRoom, out: make([]batch, len(e.owners)),
 	}
+	w.prompt = receiver >= 0 && !e.underlay.Control(receiver)
 	w.toHost.TCP, w.toHost.UDP = q.Offloads()
 	return w
 }

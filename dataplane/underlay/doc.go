@@ -22,9 +22,9 @@
 // steers what arrives, and which do not wait behind data to leave. TOS is not authenticated: who forges
 // it competes with OSPF for that socket, not with data for the other.
 //
-// Receivers: one goroutine each. Data of an SA arrives at the receiver that Home names, but any receiver
+// Receivers: one goroutine each. Data of an SA on port 4500 arrives at one receiver, but any receiver
 // can get packets of any SA: control packets, packets of two SAs that the kernel has joined, fragments and
-// whatever came before a way opened. Who uses an SA's replay window must hold the lock of its Home.
+// whatever came before a way opened. Who uses an SA's replay window must lock it.
 // A receiver whose way has not opened waits.
 //
 // Hub is the twin in memory: an internet of sites, with a filter that may lose, change or record.

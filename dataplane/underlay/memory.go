@@ -173,8 +173,8 @@ func (m *Memory) Receive(int) ([]Packet, error) {
 	return m.batch, nil
 }
 
-// Home is 0: there is one receiver.
-func (m *Memory) Home(uint32, bool) int { return 0 }
+// Control is false: the one receiver has everything.
+func (m *Memory) Control(int) bool { return false }
 
 // wait waits until there is something in the ring. It holds m.mu.
 func (m *Memory) wait() error {

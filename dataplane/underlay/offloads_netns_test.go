@@ -85,7 +85,7 @@ func TestRunsArriveInOrder(t *testing.T) {
 	if n, err := a.Send(out); n != len(out) || err != nil {
 		t.Fatalf("Send = %d, %v", n, err)
 	}
-	for i, p := range receiveAll(t, b, b.Home(testSPI, true), len(out)) {
+	for i, p := range receiveAll(t, b, dataReceiver(b, testSPI, true), len(out)) {
 		if !bytes.Equal(p, out[i].Bytes()) {
 			t.Fatalf("packet %d of %d bytes differs from the one sent, of %d", i, len(p), len(out[i].Bytes()))
 		}
@@ -113,7 +113,7 @@ func TestJoinedKindsAreCutApart(t *testing.T) {
 	if _, _, err := c.WriteMsgUDPAddrPort(joined, control, natB); err != nil {
 		t.Fatal(err)
 	}
-	ps, err := b.Receive(b.Home(testSPI, true))
+	ps, err := b.Receive(dataReceiver(b, testSPI, true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestRefusedRunsLeaveOneByOne(t *testing.T) {
 			if n, err := a.Send(ps); n != len(ps) || err != nil {
 				t.Fatalf("Send = %d, %v", n, err)
 			}
-			for i, p := range receiveAll(t, b, b.Home(testSPI, true), len(ps)) {
+			for i, p := range receiveAll(t, b, dataReceiver(b, testSPI, true), len(ps)) {
 				if !bytes.Equal(p, ps[i].Bytes()) {
 					t.Fatalf("round %d: packet %d differs", round, i)
 				}
@@ -198,7 +198,7 @@ func TestManySendAtOnce(t *testing.T) {
 	}
 }
 
-// Each SA of port 4500 has one receiver, which Home names.
+// Each SA of port 4500 has one receiver, which its SPI chooses.
 func TestSAsHaveReceivers(t *testing.T) {
 	_, b := pair(t, Options{Receivers: 4})
 	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.3:0")))
@@ -206,13 +206,18 @@ func TestSAsHaveReceivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
+	for i, want := range []bool{ikeReceiver: true, natControl: true, rawControl: true, 3: false} {
+		if got := b.Control(i); got != want {
+			t.Errorf("receiver %d is one of control packets: %v", i, got)
+		}
+	}
 	seen := make(map[int]bool)
 	for spi := uint32(0xfffffff0); spi != 0; spi++ {
 		datagram := binary.BigEndian.AppendUint32(nil, spi)
 		if _, err := c.WriteToUDPAddrPort(append(datagram, "payload"...), natB); err != nil {
 			t.Fatal(err)
 		}
-		home := b.Home(spi, true)
+		home := dataReceiver(b, spi, true)
 		seen[home] = true
 		if p := receive(t, b, home); binary.BigEndian.Uint32(p.Payload) != spi {
 			t.Fatalf("receiver %d has SPI %#x, want %#x", home, p.Payload[:4], spi)
@@ -261,7 +266,7 @@ func TestProbes(t *testing.T) {
 	a, b := pair(t)
 	setMTU(t, 1500)
 	for name, ends := range map[string][2]netip.AddrPort{"UDP": {natA, natB}, "raw": {rawA, rawB}} {
-		home := b.Home(testSPI, name == "UDP")
+		home := dataReceiver(b, testSPI, name == "UDP")
 		fits, long := sealedRun(t, ends[0], ends[1], 1, 1400)[0], sealedRun(t, ends[0], ends[1], 1, 1500)[0]
 		if err := a.SendProbe(long); !errors.Is(err, ErrTooBig) {
 			t.Errorf("%s: probe larger than the interface: %v, want ErrTooBig", name, err)
@@ -304,7 +309,7 @@ func TestProbesIgnoreTheKnownMTU(t *testing.T) {
 	if err := a.SendProbe(p); err != nil {
 		t.Fatal(err)
 	}
-	if got := receive(t, b, b.Home(testSPI, true)); !bytes.Equal(got.Payload, p.Bytes()) {
+	if got := receive(t, b, dataReceiver(b, testSPI, true)); !bytes.Equal(got.Payload, p.Bytes()) {
 		t.Errorf("probe arrived as % x", got.Payload)
 	}
 }
@@ -385,7 +390,7 @@ func TestCloseGivesTheWayBack(t *testing.T) {
 			if mapped() == 0 {
 				t.Fatal("no socket is mapped")
 			}
-			i := b.rawFirst + 1 // the first of the way
+			i := dataReceiver(b, 0, false) + 1                 // the first of the way
 			for _, to := range [][2]*Sockets{{a, b}, {b, a}} { // the first packet each may go by the raw socket, for want of a neighbor
 				p := sealed(t, netip.AddrPortFrom(to[0].Local(), 0), netip.AddrPortFrom(to[1].Local(), 0), "payload")
 				if n, err := to[0].Send(p); n != 1 || err != nil {

@@ -24,11 +24,10 @@ type Sockets struct {
 
 	bypass *bypass // nil: protocol 50 has the raw sockets only
 
-	// receivers are first those of control packets, then those of data: natCount from natFirst on by
-	// SPI, rawCount from rawFirst on for protocol 50.
-	receivers          []source
-	natFirst, natCount int
-	rawFirst, rawCount int
+	// receivers are first those of control packets, then those of data: of port 4500 by SPI, then of
+	// protocol 50.
+	receivers []source
+	controls  int
 
 	// Where packets leave. Without steering, control packets share the lane of data.
 	ike, natControl, natData, rawControl, rawData *lane
@@ -110,7 +109,7 @@ func (s *Sockets) open(o Options) (err error) {
 		s.receive(natControl, controlMessages)
 		s.receive(rawControl, controlMessages)
 	}
-	s.natFirst, s.natCount = len(s.receivers), data
+	s.controls = len(s.receivers)
 	for _, n := range nat {
 		s.receive(n, messages)
 	}
@@ -122,7 +121,6 @@ func (s *Sockets) openRaw(o Options, raw *socket) (err error) {
 	if s.bypass, err = newBypass(s.local, o, s.natData.used); err != nil {
 		return err
 	}
-	s.rawFirst, s.rawCount = len(s.receivers), 1
 	s.receive(raw, rawMessages)
 	if s.bypass == nil {
 		return nil
@@ -132,9 +130,6 @@ func (s *Sockets) openRaw(o Options, raw *socket) (err error) {
 	}
 	for i := range s.bypass.slots {
 		s.receivers = append(s.receivers, &bypassReceiver{bypass: s.bypass, i: i})
-	}
-	if runtime.GOMAXPROCS(0) > 2 { // else one lock is better than smaller batches
-		s.rawCount += s.bypass.slots
 	}
 	return nil
 }
@@ -201,15 +196,9 @@ func (s *Sockets) Receivers() int { return len(s.receivers) }
 // Local is the site's outer address.
 func (s *Sockets) Local() netip.Addr { return s.local }
 
-// Home is the receiver that an inbound SA belongs to, so that its window is used under one lock. Its
-// packets may come by others too: those of class CS6, those that the kernel has joined with packets of
-// another SA, and by protocol 50 whatever the interface and fragments make of it.
-func (s *Sockets) Home(spi uint32, udp bool) int {
-	if udp {
-		return s.natFirst + int(spi%uint32(s.natCount)) //nolint:gosec // G115: at most maxReceivers
-	}
-	return s.rawFirst + int(spi%uint32(s.rawCount)) //nolint:gosec // G115: at most maxQueues and one
-}
+// Control reports whether receiver i is one of control packets: IKE, keepalives and class CS6. Without
+// steering these arrive with the data, but for IKE on port 500.
+func (s *Sockets) Control(i int) bool { return i < s.controls }
 
 // Offloads says what of the Options is in use.
 func (s *Sockets) Offloads() []Offload {

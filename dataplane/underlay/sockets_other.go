@@ -35,8 +35,8 @@ func (s *Sockets) Offloads() []Offload { return nil }
 // Receive fails.
 func (s *Sockets) Receive(int) ([]Packet, error) { return nil, missing() }
 
-// Home is 0.
-func (s *Sockets) Home(uint32, bool) int { return 0 }
+// Control is false.
+func (s *Sockets) Control(int) bool { return false }
 
 // SendProbe fails.
 func (s *Sockets) SendProbe(esp.Sealed) error { return missing() }
