@@ -12,5 +12,5 @@
 // Read segment.go, cut.go, merge.go.
 //
 // Follows virtio 1.2, 5.1.6 (the offload header), RFC 9293, 3.9.1 (what a segment of a larger one looks
-// like), RFC 3168 (CWR), RFC 768, 1071, 1624, 6864, and the rules of Linux's GSO and GRO for IPv4.
+// like), RFC 3168 (CWR), RFC 768, 1071, 1624, and the rules of Linux's GSO and GRO for IPv4.
 package segment

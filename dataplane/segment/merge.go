@@ -17,14 +17,11 @@ const (
 
 // A Merger joins the packets of a batch for the host. The zero value joins nothing.
 //
-// Joined are packets of one flow that follow one another in it, in every respect as Linux's GRO does it,
+// Joined are packets of one flow that follow one another in it, as Linux's GRO does it,
 // and only if cutting the result gives the very same packets. Everything else is a Group of its own. The
 // packets of a flow keep their order; those of different flows may change places.
 type Merger struct {
 	TCP, UDP bool // what may be joined: see Offloads of tun.Queue
-	// SameID joins packets with DF set that all have the same identification as well, as GRO does. Their
-	// identifications then count up if the host cuts them again, which RFC 6864, 4.1 permits.
-	SameID bool
 
 	groups   []Group
 	runs     []run // by group
@@ -49,9 +46,8 @@ type flow struct {
 // A run is what a Group has become so far.
 type run struct {
 	kind     kind
-	final    bool // nothing may follow
-	verified bool // the first packet's checksums are right
-	sameID   bool
+	final    bool   // nothing may follow
+	verified bool   // the first packet's checksums are right
 	flags    uint8  // FIN and PSH of the last packet
 	count    int    // packets
 	header   int    // bytes of headers
@@ -173,12 +169,8 @@ func (m *Merger) join(group int, pkt []byte, header int) bool {
 	if r.final || r.header != header || n > r.size || r.total+n > ipv4.MaxPacket || r.count == maxSegments || !sameHeaders(first, pkt, r) {
 		return false
 	}
-	sameID := r.sameID
-	switch id := binary.BigEndian.Uint16(pkt[4:]) - binary.BigEndian.Uint16(first[4:]); {
-	case id == uint16(r.count&0xffff) && !sameID:
-	case id == 0 && m.SameID && first[6] == 0x40 && (sameID || r.count == 1):
-		sameID = true
-	default:
+	// GRO also joins packets that all have one identification; cut again, these would come out changed.
+	if id := binary.BigEndian.Uint16(pkt[4:]) - binary.BigEndian.Uint16(first[4:]); id != uint16(r.count&0xffff) {
 		return false
 	}
 	if !r.verified && !verify(first, r.kind) {
@@ -189,7 +181,6 @@ func (m *Merger) join(group int, pkt []byte, header int) bool {
 		return false
 	}
 	g.Pieces = append(g.Pieces, pkt[header:])
-	r.sameID = sameID
 	r.count++
 	r.total += n
 	r.final = n < r.size
