@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"meshrouter/dataplane/esp"
@@ -250,9 +251,8 @@ func (c *contest) enter(by string, w workload) error {
 func (c *contest) enterAll(quick bool) error {
 	var errs []error
 	enter := func(by string, w workload) { errs = append(errs, c.enter(by, w)) }
-	portable, avx2 := ours+"-"+cpu.Portable.String(), ours+"-"+cpu.AVX2.String()
 	for _, by := range c.order {
-		level := by == portable || by == avx2
+		level := strings.HasPrefix(by, ours+"-")
 		for _, work := range workTable {
 			for _, size := range sizeTable {
 				for _, n := range batchTable {
@@ -334,18 +334,19 @@ func (r *run) headlines(c *contest) {
 	seal := workload{des3Seal, comparedBytes, comparedBatch}
 	note("encrypt_vs_crypto_des", c.find(ours, encrypt), c.find(goBy, encrypt))
 	note("decrypt_vs_crypto_des", c.find(ours, decrypt), c.find(goBy, decrypt))
-	avx2 := ours // on a machine that has no more
-	if cpu.Max() > cpu.AVX2 {
-		avx2 += "-" + cpu.AVX2.String()
-	}
+	avx2, portable := byLevel(cpu.AVX2), byLevel(cpu.Portable)
 	if cpu.Max() >= cpu.AVX2 {
 		note("avx2_encrypt_vs_crypto_des", c.find(avx2, encrypt), c.find(goBy, encrypt))
 		note("avx2_encrypt_256_vs_crypto_des", c.find(avx2, wide), c.find(goBy, wide))
 		note("avx2_decrypt_vs_crypto_des", c.find(avx2, decrypt), c.find(goBy, decrypt))
 	}
-	portable := ours
-	if cpu.Max() > cpu.Portable {
-		portable += "-" + cpu.Portable.String()
+	for _, at := range []struct {
+		level cpu.Level
+		n     int
+	}{{cpu.AVX512, 1}, {cpu.AVX512, 4}, {cpu.AVX2, 1}, {cpu.AVX2, 11}, {cpu.Portable, 1}, {cpu.Portable, 32}} {
+		if at.level <= cpu.Max() {
+			note(fmt.Sprintf("cost_%s_%d", at.level, at.n), c.find(goBy, encrypt), c.find(byLevel(at.level), workload{des3Encrypt, comparedBytes, at.n}))
+		}
 	}
 	note("portable_encrypt_vs_crypto_des", c.find(portable, encrypt), c.find(goBy, encrypt))
 	note("portable_decrypt_vs_crypto_des", c.find(portable, decrypt), c.find(goBy, decrypt))
@@ -361,4 +362,20 @@ func (r *run) headlines(c *contest) {
 		}
 	}
 	note("encrypt_vs_intel", c.find(ours, encrypt), best)
+	for _, work := range workTable {
+		w := workload{work, comparedBytes, comparedBatch}
+		for _, by := range []string{goBy, opensslC} {
+			if a, b := c.find(ours, w), c.find(by, w); len(a) > 0 && len(b) > 0 {
+				r.doc.note("crypto."+work+"_vs_"+by, ratios(a, b))
+			}
+		}
+	}
+}
+
+// byLevel is who we are at a level of machine code: this process at the machine's own, a child below.
+func byLevel(l cpu.Level) string {
+	if l >= cpu.Max() {
+		return ours
+	}
+	return ours + "-" + l.String()
 }
