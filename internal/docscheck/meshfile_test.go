@@ -94,6 +94,7 @@ var mappingTable = map[string]string{
 	"Top level: key":                         "%s: 1\n",
 	"Sites: key":                             "sites: {a: {%s: 1}}",
 	"Sites: key of a LAN":                    "sites: {a: {lan: [{%s: 1}]}}",
+	"Sites: key of `offload`":                "sites: {a: {offload: {%s: 1}}}",
 	"Links: key":                             "sites: {a: {number: 1, address: 192.0.2.1}, b: {number: 2, address: 192.0.2.2}}\nlinks: [{between: [a, b], %s: 1}]",
 	"Links: key of `gre`":                    "sites: {a: {number: 1, address: 192.0.2.1}, b: {number: 2, address: 192.0.2.2}}\nlinks: [{between: [a, b], gre: {%s: 1}}]",
 	"Suites: key of a suite":                 "suites: {a: {%s: 1}}",

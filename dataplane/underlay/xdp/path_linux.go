@@ -31,7 +31,8 @@ type Path struct {
 }
 
 // Open takes over the ESP packets to local on the interface that has this address, in the network namespace of
-// the calling thread. It needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. The error says why an interface is not suited.
+// the calling thread. It needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, and CAP_PERFMON for a program that adds a number
+// from the packet to a pointer. The error says why an interface is not suited.
 func Open(local netip.Addr, c Config) (_ *Path, err error) {
 	ways, err := ether.Open(local)
 	if err != nil {
