@@ -66,8 +66,8 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 	}
 	for id := range wanted {
 		q, err := openQueue(on.Index, id, uint64(chunk), &p.drops)
-		if id > 0 && errors.Is(err, unix.EINVAL) {
-			break // the driver has fewer queues at work than it could have
+		if id > 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOBUFS)) {
+			break // the driver has fewer queues at work than it could have, or no more memory may be locked
 		}
 		if err != nil {
 			return err
