@@ -17,7 +17,7 @@ const (
 	dropSend                        // the system did not take the outer packet
 	dropTooBig                      // larger than the tunnel, with DF; an ICMP error is sent if allowed
 	dropTunRead                     // the TUN device reported an error
-	dropTunWrite                    // the TUN device refused packets; counts calls
+	dropTunWrite                    // the TUN device refused it
 	dropControlQueue                // our own packets: too many wait for the tunnel's owner already
 	dropReceive                     // an outer socket reported an error
 	dropOuter                       // outer packet too short to be anything

@@ -170,9 +170,9 @@ func (w *worker) deliver() {
 		if err == nil {
 			break
 		}
-		w.e.drops.add(dropTunWrite)
+		w.e.drops[dropTunWrite].Add(uint64(len(groups[n].Pieces))) // a piece a packet
 		w.e.warn("writing to the TUN device failed", err)
-		groups = groups[min(n+1, len(groups)):]
+		groups = groups[n+1:]
 	}
 	w.toHost.Reset()
 	w.hosted = 0
