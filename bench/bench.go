@@ -57,7 +57,7 @@ const (
 
 // quickTime is what all parts together may take with Quick, without what they prepare; a part that runs
 // alone gets all of it, in longer slices and more rounds.
-const quickTime = 38 * time.Second
+const quickTime = 32 * time.Second
 
 // plan turns a pace into rounds; what a part prepares before its rounds comes on top.
 func (r *run) plan(p pace) rounds {

@@ -53,6 +53,12 @@ func bound(bounds []float64, i int) float64 {
 	return bounds[len(bounds)-1]
 }
 
+// short says whether the i-th figure falls short of its bound.
+func (h held) short(i int, s Sample) bool {
+	least := bound(h.least, i)
+	return s.Median != least && (s.Median < least) != h.lower
+}
+
 // line is the row of the table: what was measured, and whether it holds.
 func (h held) line(spread map[string]Sample) []string {
 	var measured, spans []string
@@ -66,7 +72,7 @@ func (h held) line(spread map[string]Sample) []string {
 		}
 		measured = append(measured, number2(s.Median))
 		spans = append(spans, s.span(number2))
-		if least := bound(h.least, i); verdict == "holds" && (s.Median < least) != h.lower && s.Median != least {
+		if verdict == "holds" && h.short(i, s) {
 			verdict = "**falls short**"
 		}
 	}

@@ -94,7 +94,7 @@ func (r *Results) Files() map[string][]byte {
 	var page bytes.Buffer
 	page.WriteString(pageHead)
 	r.table(&page, []string{"work", "at least", "aim", "measured", "p10..p90", ""}, r.held())
-	page.WriteString(plot("held", plotBars("Ratios against what one would use instead; green: at least", r.bars())))
+	page.WriteString(plot("held", plotBars("Ratios against what one would use instead; green: the bound; red: short of it; of costs and latency less is better", r.bars())))
 	for _, part := range Parts() {
 		text := partTable[part]
 		fmt.Fprintf(&page, "\n## %s\n\n%s", text.title, text.how)
@@ -150,7 +150,7 @@ func (r *Results) bars() (bars []bar) {
 	for _, h := range heldTable {
 		for i, name := range h.names {
 			if s, ok := r.spread[name]; ok && !strings.HasPrefix(name, "scale.") {
-				bars = append(bars, bar{strings.ReplaceAll(name, "_", " "), s, bound(h.least, i)})
+				bars = append(bars, bar{strings.ReplaceAll(name, "_", " "), s, bound(h.least, i), h.short(i, s)})
 			}
 		}
 	}

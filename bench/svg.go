@@ -47,10 +47,11 @@ func (d *drawing) end() []byte {
 type bar struct {
 	name string
 	Sample
-	mark float64 // where "at least" is; 0: nowhere
+	mark  float64 // where the bound is; 0: nowhere
+	short bool    // it falls short of it
 }
 
-// plotBars draws a bar for each ratio, with p10 and p90 as a whisker, a line at 1 and a mark at what must hold.
+// plotBars draws a bar for each ratio, with p10 and p90 as a whisker, a line at 1 and a mark at the bound.
 // The scale is logarithmic, so that twice as fast and half as fast look alike.
 func plotBars(title string, bars []bar) []byte {
 	const left, right, top, row = 330, 70, 44, 24
@@ -80,7 +81,7 @@ func plotBars(title string, bars []bar) []byte {
 		d.text(left-8, y+14, "end", "%s", b.name)
 		from, to := min(x(1), x(b.Median)), max(x(1), x(b.Median))
 		color := lineColorTable[0]
-		if b.Median < 1 {
+		if b.short {
 			color = lineColorTable[1]
 		}
 		d.put(`<rect x="%.1f" y="%.1f" width="%.1f" height="14" fill="%s"/>`, from, y+3, to-from, color)
