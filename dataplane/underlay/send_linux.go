@@ -18,10 +18,10 @@ const (
 	// sendMessages and sendPieces bound one sendmmsg call: its messages, and what they consist of.
 	sendMessages = 64
 	sendPieces   = 512
+	// tosSpace and segmentSpace hold one control message each: a header and up to a word (cmsg(3)).
+	tosSpace     = unix.SizeofCmsghdr + unix.SizeofPtr
+	segmentSpace = unix.SizeofCmsghdr + unix.SizeofPtr
 )
-
-// tosSpace and segmentSpace hold one control message each, padded as the next one needs it.
-var tosSpace, segmentSpace = unix.CmsgSpace(4), unix.CmsgSpace(2)
 
 // A lane is where packets of one class leave: a socket, or several of one port, with the memory for as
 // many goroutines as may send at once.

@@ -23,16 +23,7 @@ type Interface struct {
 	Program uint32
 }
 
-// Find looks for the one Ethernet interface that has the address local, in the network namespace of the calling thread.
-func Find(local netip.Addr) (Interface, error) {
-	h, err := netlink.NewHandle()
-	if err != nil {
-		return Interface{}, fmt.Errorf("ether: netlink: %w", err)
-	}
-	defer h.Close()
-	return find(h, local)
-}
-
+// find looks for the one Ethernet interface that has the address local, in the handle's network namespace.
 func find(h *netlink.Handle, local netip.Addr) (Interface, error) {
 	if !local.Is4() {
 		return Interface{}, fmt.Errorf("ether: outer address is %v, want IPv4", local)
