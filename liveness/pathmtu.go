@@ -7,7 +7,7 @@ const (
 	probeTimer   = time.Second      // a probe unanswered for so long is lost (PROBE_TIMER; at least 1 s for a tunnel that may be slow)
 	maxProbes    = 3                // so many lost ones mean that the size does not pass (MAX_PROBES)
 	confirmTimer = 30 * time.Second // how often the size in use is tried again (CONFIRMATION_TIMER)
-	raiseTimer   = 10 * time.Minute // how often a larger size is tried again (PMTU_RAISE_TIMER)
+	raiseTimer   = 10 * time.Minute // how often larger sizes are tried again (PMTU_RAISE_TIMER)
 	probeStep    = 8                // the search ends when it knows the size that well
 )
 
@@ -38,21 +38,27 @@ type PathMTU struct {
 	sent          time.Time
 	lost          int       // probes of this size that were not answered
 	due           time.Time // of the next probe, when none is under way
-	raise         time.Time // when a size above mtu is tried again
+	raise         time.Time // when sizes above mtu are tried again; zero: mtu is not known to pass
 }
 
-// SetMax begins anew when the largest size has changed: the configuration, or UDP encapsulation.
+// SetMax begins anew when the largest size has changed: the configuration, or UDP encapsulation. Where less
+// than the old one was found to pass, that holds until the new search knows better.
 func (p *PathMTU) SetMax(size int) {
-	if size != p.max {
-		*p = PathMTU{max: size, mtu: size, seq: p.seq}
+	if size == p.max {
+		return
 	}
+	mtu := size
+	if p.mtu < p.max {
+		mtu = min(p.mtu, size)
+	}
+	*p = PathMTU{max: size, mtu: mtu, seq: p.seq}
 }
 
 // MTU is the size in use.
 func (p *PathMTU) MTU() int { return p.mtu }
 
 // Confirmed reports whether the path is known to carry the size in use.
-func (p *PathMTU) Confirmed() bool { return p.phase == phaseComplete }
+func (p *PathMTU) Confirmed() bool { return !p.raise.IsZero() }
 
 // Tick reports which probe is to be sent now, if any, and whether MTU has changed.
 func (p *PathMTU) Tick(now time.Time) (size int, seq uint16, changed bool) {
@@ -84,15 +90,13 @@ func (p *PathMTU) Heard(now time.Time, seq uint16) (changed bool) {
 	before := p.mtu
 	passed := p.size
 	p.size, p.lost = 0, 0
-	switch {
-	case p.phase == phaseBase:
+	switch p.phase {
+	case phaseBase:
 		p.phase, p.passes, p.fails = phaseSearch, passed, p.max+probeStep
-	case p.phase == phaseComplete && passed <= p.mtu:
+	case phaseComplete:
 		p.due = now.Add(confirmTimer)
 		return false
-	case p.phase == phaseComplete: // larger passes again
-		p.phase, p.passes, p.fails = phaseSearch, passed, p.max+probeStep
-	default:
+	case phaseSearch:
 		p.passes = max(p.passes, passed)
 	}
 	p.search(now)
@@ -102,15 +106,16 @@ func (p *PathMTU) Heard(now time.Time, seq uint16) (changed bool) {
 // begin chooses the size of a probe when none is under way.
 func (p *PathMTU) begin(now time.Time) {
 	p.lost = 0
+	if p.phase == phaseComplete && p.mtu < p.max && !now.Before(p.raise) {
+		p.phase, p.passes, p.fails = phaseSearch, p.mtu, p.max+probeStep
+	}
 	switch p.phase {
 	case phaseBase:
 		p.size = min(MinMTU, p.max)
-	case phaseComplete:
-		if p.size = p.mtu; p.mtu < p.max && !now.Before(p.raise) {
-			p.size, p.raise = p.max, now.Add(raiseTimer)
-		}
 	case phaseSearch:
 		p.size = p.next()
+	case phaseComplete:
+		p.size = p.mtu
 	}
 }
 
@@ -126,14 +131,12 @@ func (p *PathMTU) next() int {
 func (p *PathMTU) refused(now time.Time) {
 	size := p.size
 	p.size, p.lost = 0, 0
-	switch {
-	case p.phase == phaseBase: // not even a small one: nothing can be said about sizes
+	switch p.phase {
+	case phaseBase: // not even a small one: nothing can be said about sizes
 		p.due = now.Add(confirmTimer)
-	case p.phase == phaseComplete && size > p.mtu:
-		p.due = now.Add(confirmTimer)
-	case p.phase == phaseComplete: // a black hole, or a peer that has gone
-		p.phase, p.due = phaseBase, now
-	default:
+	case phaseComplete: // a black hole, or a peer that has gone
+		p.phase, p.due, p.raise = phaseBase, now, time.Time{}
+	case phaseSearch:
 		p.fails = min(p.fails, size)
 		p.search(now)
 	}

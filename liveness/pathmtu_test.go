@@ -79,6 +79,11 @@ func TestPathMTUNoticesABlackHole(t *testing.T) {
 	if got := w.p.MTU(); got > 1300 || got <= 1300-probeStep {
 		t.Errorf("MTU %d on a path that has shrunk to 1300", got)
 	}
+	w.size = 1360
+	w.run(12 * time.Minute)
+	if got := w.p.MTU(); got > 1360 || got <= 1360-probeStep || !w.p.Confirmed() {
+		t.Errorf("MTU %d on a path that has grown to 1360", got)
+	}
 	w.size = 1500
 	w.run(12 * time.Minute)
 	if got := w.p.MTU(); got != 1414 {
@@ -98,5 +103,25 @@ func TestPathMTUIgnoresStaleAnswers(t *testing.T) {
 	w.p.SetMax(1400) // UDP encapsulation was found
 	if w.p.Heard(w.now, seq) || w.p.MTU() != 1400 || w.p.phase != phaseBase {
 		t.Errorf("an answer from before: MTU %d, phase %d", w.p.MTU(), w.p.phase)
+	}
+}
+
+// What the path was found to carry holds while a new search goes on, whatever the largest size is then.
+func TestPathMTUHoldsWhileItSearchesAnew(t *testing.T) {
+	for _, c := range []struct{ path, to int }{{1300, 1422}, {1300, 1200}, {9000, 1422}, {9000, 1200}} {
+		w := newWay(c.path)
+		w.run(time.Minute)
+		meanwhile := c.to
+		if found := w.p.MTU(); found < 1414 { // else all that was tried has passed, and more may
+			meanwhile = min(found, c.to)
+		}
+		w.p.SetMax(c.to)
+		if got := w.p.MTU(); got != meanwhile || w.p.Confirmed() {
+			t.Errorf("path of %d, now at most %d: MTU %d, want %d; confirmed %v", c.path, c.to, got, meanwhile, w.p.Confirmed())
+		}
+		w.run(time.Minute)
+		if got, want := w.p.MTU(), min(c.path, c.to); got > want || got <= want-probeStep || !w.p.Confirmed() {
+			t.Errorf("path of %d, now at most %d: MTU %d, confirmed %v after the search", c.path, c.to, got, w.p.Confirmed())
+		}
 	}
 }

@@ -36,35 +36,23 @@ func newPathMTUBoard(r *Router) *pathMTUBoard {
 // tick sends what is due. Only tunnels with an SA are searched.
 func (b *pathMTUBoard) tick(now time.Time) {
 	for _, l := range b.r.plan.Load().order {
-		if !l.PathMTU || b.r.peer(l.Link).state == ike.PeerUp {
+		if l.PathMTU && b.r.peer(l.Link).state == ike.PeerUp {
 			b.step(now, l)
 		}
 	}
 }
 
 func (b *pathMTUBoard) step(now time.Time, l *link) {
-	configured, _ := l.tunnelMTU(b.r.encapsulated(l))
 	b.mu.Lock()
 	s := b.searches[l.Link]
-	switch {
-	case !l.PathMTU && s == nil:
+	if s == nil { // a reload has ended it just now
 		b.mu.Unlock()
 		return
-	case !l.PathMTU: // a reload has switched it off
-		delete(b.searches, l.Link)
-		b.mu.Unlock()
-		b.use(l, configured)
-		return
-	case s == nil:
-		s = new(liveness.PathMTU)
-		b.searches[l.Link] = s
 	}
-	s.SetMax(configured)
 	size, seq, changed := s.Tick(now)
-	mtu := s.MTU()
 	b.mu.Unlock()
 	if changed {
-		b.use(l, mtu)
+		b.use(l)
 	}
 	if size == 0 {
 		return
@@ -74,7 +62,8 @@ func (b *pathMTUBoard) step(now time.Time, l *link) {
 	}
 }
 
-// probe is an echo request of size bytes to the peer's tunnel address.
+// probe is an echo request of size bytes to the peer's tunnel address. It is a control packet, so that a
+// tunnel with more traffic than it carries is not taken for one with a smaller MTU.
 func (b *pathMTUBoard) probe(l *link, seq uint16, size int) []byte {
 	icmp := make([]byte, size-ipv4.HeaderLen)
 	icmp[0] = icmpEcho
@@ -83,7 +72,7 @@ func (b *pathMTUBoard) probe(l *link, seq uint16, size int) []byte {
 	copy(icmp[8:], b.token[:])
 	binary.BigEndian.PutUint16(icmp[2:], ipv4.Checksum(icmp, 0))
 	packet := ipv4.AppendHeader(make([]byte, 0, size), ipv4.Fields{
-		TTL: 64, Protocol: ipv4.ProtocolICMP, DF: true, Src: l.TunnelLocal.Addr(), Dst: l.TunnelRemote.Addr(),
+		TOS: tosControl, TTL: 64, Protocol: ipv4.ProtocolICMP, DF: true, Src: l.TunnelLocal.Addr(), Dst: l.TunnelRemote.Addr(),
 	}, len(icmp))
 	return append(packet, icmp...)
 }
@@ -97,20 +86,27 @@ func (b *pathMTUBoard) heard(now time.Time, t fib.TunnelID, icmp []byte) {
 	b.mu.Lock()
 	s := b.searches[l.Link]
 	changed := s != nil && s.Heard(now, binary.BigEndian.Uint16(icmp[6:]))
-	mtu := 0
-	if changed {
-		mtu = s.MTU()
-	}
 	b.mu.Unlock()
 	if changed {
-		b.use(l, mtu)
+		b.use(l)
 	}
 }
 
-// use makes a size the tunnel's MTU.
-func (b *pathMTUBoard) use(l *link, mtu int) {
-	b.r.log.Info("path MTU", slog.String("link", l.Link), slog.Int("bytes", mtu))
-	b.r.dp.Update(func(u *dataplane.Update) { u.SetMTU(l.id, mtu) })
+// use makes what was found the tunnel's MTU. It is asked for inside of Update: of several that change the
+// tunnel at once, the last one then has the last word of the search.
+func (b *pathMTUBoard) use(l *link) {
+	mtu := 0
+	b.r.dp.Update(func(u *dataplane.Update) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if s := b.searches[l.Link]; s != nil {
+			mtu = s.MTU()
+			u.SetMTU(l.id, mtu)
+		}
+	})
+	if mtu != 0 {
+		b.r.log.Info("path MTU", slog.String("link", l.Link), slog.Int("bytes", mtu))
+	}
 }
 
 // forget ends the search of a link that is no more.
@@ -120,12 +116,23 @@ func (b *pathMTUBoard) forget(link string) {
 	delete(b.searches, link)
 }
 
-// limit is the MTU that a link's tunnel may use: what is configured, or less if the path carries less.
-func (b *pathMTUBoard) limit(link string, configured int) int {
-	if found := b.found(link); found != 0 {
-		return min(found, configured)
+// limit is the MTU that a link's tunnel may use: what is configured, or less if the path carries less. The
+// search begins here, and begins anew if what is configured has changed; a link that is not searched has none.
+// Whoever configures a tunnel asks inside of Update, see use.
+func (b *pathMTUBoard) limit(l *link, configured int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !l.PathMTU {
+		delete(b.searches, l.Link)
+		return configured
 	}
-	return configured
+	s := b.searches[l.Link]
+	if s == nil {
+		s = new(liveness.PathMTU)
+		b.searches[l.Link] = s
+	}
+	s.SetMax(configured)
+	return s.MTU()
 }
 
 // found is what the path of a link is known to carry, bytes; 0: that is not known.

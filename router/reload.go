@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"log/slog"
-	"slices"
 
 	"meshrouter/dataplane"
 	"meshrouter/ike"
@@ -77,29 +76,38 @@ func (r *Router) apply(old, p *plan) {
 
 // setTunnels gives the data plane the tunnels that are new or different.
 func (r *Router) setTunnels(old, p *plan) {
-	var configs []dataplane.TunnelConfig
+	var links []*link
 	for _, l := range p.order {
 		if old == nil || l.differs(old) {
-			c := l.tunnelConfig(r.encapsulated(l))
-			c.MTU = r.paths.limit(l.Link, c.MTU)
-			configs = append(configs, c)
+			links = append(links, l)
 		}
 	}
+	udp := r.sas.inUDP()
 	r.dp.Update(func(u *dataplane.Update) {
-		for _, c := range configs {
-			u.SetTunnel(c)
+		for _, l := range links {
+			r.setTunnel(u, l, l.NATT == mesh.NATTForce || udp[l.Link])
 		}
 	})
 }
 
-// udp reports whether packets of the link leave in UDP now, which its MTU depends on.
-func (b *saBoard) udp(link string) bool {
-	return slices.ContainsFunc(b.list(), func(have installedSA) bool { return have.link == link && have.current && have.UDP })
+// setTunnel gives the data plane one tunnel; udp: its packets leave in UDP.
+func (r *Router) setTunnel(u *dataplane.Update, l *link, udp bool) {
+	c := l.tunnelConfig(udp)
+	c.MTU = r.paths.limit(l, c.MTU)
+	u.SetTunnel(c)
 }
 
-// encapsulated reports whether the link's packets leave in UDP, as far as is known.
-func (r *Router) encapsulated(l *link) bool {
-	return l.NATT == mesh.NATTForce || r.sas.udp(l.Link)
+// inUDP are the links whose packets leave in UDP now, which their MTU depends on.
+func (b *saBoard) inUDP() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	links := map[string]bool{}
+	for _, have := range b.sas {
+		if have.current && have.UDP {
+			links[have.link] = true
+		}
+	}
+	return links
 }
 
 // removeTunnels takes away the tunnels that a plan has no more.
@@ -108,6 +116,7 @@ func (r *Router) removeTunnels(old, p *plan) {
 		for _, l := range old.order {
 			if p.links[l.Link] == nil {
 				u.RemoveTunnel(l.id)
+				r.paths.forget(l.Link)
 			}
 		}
 	})
@@ -116,7 +125,6 @@ func (r *Router) removeTunnels(old, p *plan) {
 	for name := range r.peers {
 		if p.links[name] == nil {
 			delete(r.peers, name)
-			r.paths.forget(name)
 		}
 	}
 }

@@ -133,10 +133,8 @@ func (b *saBoard) add(child ike.ChildSA) error {
 			other.current = other == have
 		}
 	}
-	c := l.tunnelConfig(child.UDP)
-	c.MTU = b.r.paths.limit(l.Link, c.MTU)
 	b.r.dp.Update(func(u *dataplane.Update) {
-		u.SetTunnel(c)
+		b.r.setTunnel(u, l, child.UDP)
 		u.SetOutbound(l.id, have.sa)
 	})
 	return nil
