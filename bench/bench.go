@@ -59,12 +59,15 @@ const (
 // alone gets all of it, in longer slices and more rounds.
 const quickTime = 32 * time.Second
 
+// quickEnd is when the last round with Quick must have ended; to stop routers takes a moment more.
+const quickEnd = 45 * time.Second
+
 // plan turns a pace into rounds; what a part prepares before its rounds comes on top.
 func (r *run) plan(p pace) rounds {
 	most := cmp.Or(r.Rounds, fullRounds)
 	if r.Quick {
 		stretch := float64(quickTime) / float64(r.quickTotal)
-		return rounds{budget: time.Duration(float64(p.quick) * stretch), slice: p.quickSlice, least: min(leastRounds, most), most: most}
+		return rounds{budget: time.Duration(float64(p.quick) * stretch), slice: p.quickSlice, least: min(leastRounds, most), most: most, deadline: r.doc.began.Add(quickEnd)}
 	}
 	return rounds{budget: p.full, slice: p.fullSlice, least: most, most: most}
 }

@@ -6,6 +6,8 @@ import "time"
 // its rounds; Spread has the rest, under the number's name. Crypto, SPF, IKE and Scale count seconds of
 // processor time, Traffic those of the clock.
 type Document struct {
+	began time.Time // by the monotonic clock
+
 	Date    time.Time `json:"date"`
 	Version string    `json:"version"` // of meshrouter
 	Quick   bool      `json:"quick"`
@@ -200,7 +202,7 @@ type FoldedStack struct {
 
 func newDocument(now time.Time, o Options) *Document {
 	return &Document{
-		Date: now.UTC().Truncate(time.Second), Version: o.Version, Quick: o.Quick,
+		began: now, Date: now.UTC().Truncate(time.Second), Version: o.Version, Quick: o.Quick,
 		Machine: thisMachine(), Spread: make(map[string]Sample),
 	}
 }

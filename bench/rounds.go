@@ -53,10 +53,11 @@ func ratios(a, b []float64) []float64 {
 }
 
 // Rounds are how often entries are measured: until budget is used up, but least times at any rate
-// and most times at the utmost.
+// and most times at the utmost. What would not end before the deadline is not begun, but for the first one.
 type rounds struct {
 	budget, slice time.Duration
 	least, most   int
+	deadline      time.Time // zero: none
 }
 
 // run measures each of n entries once a round, in an order shuffled afresh, and returns the values of
@@ -70,9 +71,11 @@ func (r rounds) run(ctx context.Context, n int, measure func(entry int) (float64
 	random := rand.New(rand.NewPCG(uint64(n), 1)) //nolint:gosec // an order, no secret; the same in each run
 	begun := time.Now()
 	for round := 0; round < r.most; round++ {
-		used := time.Since(begun)
-		if round >= r.least && used+used/time.Duration(round) > r.budget {
-			break // the next one would not fit
+		if used := time.Since(begun); round > 0 {
+			next := used / time.Duration(round)
+			if round >= r.least && used+next > r.budget || !r.deadline.IsZero() && time.Now().Add(next).After(r.deadline) {
+				break // the next one would not fit
+			}
 		}
 		random.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, entry := range order {

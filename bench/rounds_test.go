@@ -89,6 +89,9 @@ func TestRoundsEnd(t *testing.T) {
 	if got := count(rounds{budget: time.Hour, least: 3, most: 15}); got != 15 {
 		t.Errorf("%d rounds with an endless budget, want the most, 15", got)
 	}
+	if got := count(rounds{budget: time.Hour, least: 3, most: 15, deadline: time.Now()}); got != 1 {
+		t.Errorf("%d rounds after the deadline, want one", got)
+	}
 	failure := errors.New("failure")
 	if _, err := (rounds{least: 3, most: 3}).run(t.Context(), 1, func(int) (float64, error) { return 0, failure }); !errors.Is(err, failure) {
 		t.Errorf("error %v, want %v", err, failure)

@@ -573,7 +573,7 @@ func (t *tunnelRun) udp(ctx context.Context) error {
 			return err
 		}
 	}
-	plan := t.plan(pace{quick: 9 * time.Second, full: 12 * time.Minute, quickSlice: 150 * time.Millisecond, fullSlice: 300 * time.Millisecond})
+	plan := t.plan(pace{quick: 9 * time.Second, full: 12 * time.Minute, quickSlice: 100 * time.Millisecond, fullSlice: 300 * time.Millisecond})
 	s := search{1.3, 3}
 	if t.Quick {
 		s.halvings = 2
