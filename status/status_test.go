@@ -74,7 +74,7 @@ func documents() map[string]Document {
 			{Type: 1, ID: addr("0.0.0.2"), AdvRouter: addr("0.0.0.2"), AgeSeconds: 1, Sequence: 0x8000000a, Checksum: 0x1234},
 		}},
 		"summary": &SummaryDoc{RouterID: addr("0.0.0.1"), UptimeSeconds: 100, SPFDelayMsec: 50, SPFHoldMsec: 200, ExternalLSAs: 1, ExternalChecksum: 0xbeef,
-			Areas: []Area{{ID: addr("0.0.0.0"), Interfaces: 3, Adjacent: 2, SPFRuns: 9, LSAs: 3, ChecksumSum: 0x12d5}},
+			Areas:    []Area{{ID: addr("0.0.0.0"), Interfaces: 3, Adjacent: 2, SPFRuns: 9, LSAs: 3, ChecksumSum: 0x12d5}},
 			Offloads: []Offload{{Name: "tun-tcp", On: true}, {Name: "protocol-50", On: true, Reason: "raw sockets; AF_XDP: another program is attached"}, {Name: "udp-gro", Reason: "switched off"}},
 			Workers:  []Worker{{Name: "TUN queue 0", Packets: 123456, Batches: 2345, BusyMsec: 0.21, MaxBusyMsec: 1.5}, {Name: "receiver 2", Packets: 7, Batches: 7, BusyMsec: 0.01, MaxBusyMsec: 0.02, WaitMsec: 0.3, MaxWaitMsec: 5.25}}},
 		"counters": &CountersDoc{[]Counter{{"dataplane", "replay", 3}, {"ike", "no_proposal_chosen", 1}, {"ospf", "hello_interval_mismatch", 12345678901}}},
