@@ -67,7 +67,8 @@ type Datagram = underlay.Datagram
 type Handlers struct {
 	// Control gets each IPv4 packet from a tunnel that is OSPF (protocol 89, put together if it came
 	// in fragments), a returned GRE keepalive (protocol 47 between the tunnel's endpoints), or the answer
-	// to a probe (an ICMP echo reply with ProbeID to our address, or the first fragment of one).
+	// to a probe (an ICMP echo reply with ProbeID to our address, or the first fragment of one; the host
+	// gets it too, since a ping of its own may have that identifier).
 	Control func(t fib.TunnelID, packet []byte)
 	// IKE gets each ISAKMP message.
 	IKE func(d Datagram)

@@ -2,7 +2,7 @@ package dataplane
 
 import "sync/atomic"
 
-// A reason says why a packet was not forwarded.
+// A reason says why a packet was not forwarded. A large packet of the host counts as one until it is cut.
 type reason uint8
 
 const (

@@ -404,7 +404,41 @@ func TestMSSIsClamped(t *testing.T) {
 
 			f.send(4, f.delivery(47, greOf(0x0800, syn(b.lan(9), a.lan(9), mss))))
 			check("in", onlyOne(t, "SYN in", a.got()), want)
+			f.send(4, f.delivery(47, greOf(0x0800, syn(b.lan(9), a.tunnelAddr(b), mss))))
+			check("to our own address", onlyOne(t, "SYN to us", a.got()), want)
 		}
+	})
+}
+
+// The answer to a probe is handed over, whatever else there is with that identifier; the host gets all, for
+// its own pings may have the identifier too.
+func TestProbeAnswers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, n *network) {
+		a, b := n.site(1), n.site(2)
+		ja, _ := n.join(a, b, link{})
+		ping := func(kind uint8, id uint16, dst netip.Addr) []byte {
+			p := echoRequest(b.tunnelAddr(a), dst, 7)
+			icmp := p[ipv4.HeaderLen:]
+			icmp[0] = kind
+			binary.BigEndian.PutUint16(icmp[4:], id)
+			binary.BigEndian.PutUint16(icmp[2:], 0)
+			binary.BigEndian.PutUint16(icmp[2:], ipv4.Checksum(icmp, 0))
+			return p
+		}
+		answer := ping(0, ProbeID, a.tunnelAddr(b))
+		sent := [][]byte{answer, ping(8, ProbeID, a.tunnelAddr(b)), ping(0, 0x1234, a.tunnelAddr(b)), ping(0, ProbeID, a.lan(9))}
+		b.Update(func(u *Update) { // as a router has it that leads to its peer's tunnel address
+			u.SetRoutes([]fib.Route{{Prefix: netip.PrefixFrom(a.tunnelAddr(b), 32), NextHops: []fib.NextHop{{Tunnel: 0}}}}, nil)
+		})
+		b.send(sent...)
+		if got := a.got(); !slices.EqualFunc(got, sent, bytes.Equal) {
+			t.Errorf("the host received %d packets, want all %d", len(got), len(sent))
+		}
+		if got := a.controls(); len(got) != 1 || got[0].tunnel != ja.id || !bytes.Equal(got[0].packet, answer) {
+			t.Errorf("%d packets came to control, want the answer alone", len(got))
+		}
+		a.dropped()
 	})
 }
 

@@ -373,12 +373,12 @@ func (w *worker) payload(t *tunnel, pkt []byte, deliveryTOS uint8) {
 		}
 	case ipv4.ProtocolICMP:
 		if h.Dst() == t.Address && h.FragOffset() == 0 && isProbeAnswer(payload) {
-			w.control = append(w.control, controlPacket{t.ID, pkt})
-			return
+			w.control = append(w.control, controlPacket{t.ID, pkt}) // and to the host, for it may be one of its own pings
 		}
 	}
 	switch d := w.destination(h); {
 	case d.ours:
+		clampMSS(pkt, t)
 		w.host(pkt)
 	case h[16]>>4 == 14: // 224.0.0.0/4
 		w.drop(dropMulticast)

@@ -10,8 +10,10 @@
 //	└──────── authenticated: everything but the ICV ──────────────────────────────────┘
 //	                                     └ encrypted ─────────────────────────────────┘
 //
-// An SA has one owner, a worker of package dataplane: it alone numbers, seals, opens and moves the
-// window. Status readers look at Counters, whose words are atomic and may lie in a mapped file.
+// An SA has one writer at a time, whoever holds the lock that package dataplane has for it: it alone
+// numbers and seals, or moves the window with [Job.Accept]. Any number of goroutines may open packets of
+// one SA, each with a Batch of its own. Status readers look at Counters, whose words are atomic and may
+// lie in a mapped file.
 // Nothing here blocks, logs or allocates per packet. [Sealed] can only come from Seal, so a type
 // that accepts nothing else cannot send a clear packet.
 //

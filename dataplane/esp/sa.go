@@ -85,7 +85,7 @@ const (
 
 // An SA is one direction of a security association. But for Dst it never changes; the sequence
 // number, the window and the traffic live in its Counters. Its methods are for its owner, one
-// goroutine at a time, except the accessors.
+// goroutine at a time, except the accessors and Fresh.
 type SA struct {
 	spi      uint32
 	mode     Mode

@@ -61,6 +61,7 @@ func (t *Table) With(changed []Route, removed []netip.Prefix) *Table {
 	if next.root != nil && e.finish(next.root) {
 		next.root = nil
 	}
+	e.singles = nil // the nodes keep the edit as long as they live
 	return next
 }
 
