@@ -1,6 +1,9 @@
 package liveness
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // The constants of RFC 8899, 5.1. Sizes are of packets inside the tunnel, bytes.
 const (
@@ -94,7 +97,7 @@ func (p *PathMTU) Heard(now time.Time, seq uint16) (changed bool) {
 	case phaseBase:
 		p.phase, p.passes, p.fails = phaseSearch, passed, p.max+probeStep
 	case phaseComplete:
-		p.due = now.Add(confirmTimer)
+		p.due = now.Add(confirmAfter())
 		return false
 	case phaseSearch:
 		p.passes = max(p.passes, passed)
@@ -149,5 +152,11 @@ func (p *PathMTU) search(now time.Time) {
 		return
 	}
 	p.phase, p.mtu = phaseComplete, p.passes
-	p.due, p.raise = now.Add(confirmTimer), now.Add(raiseTimer)
+	p.due, p.raise = now.Add(confirmAfter()), now.Add(raiseTimer)
+}
+
+// confirmAfter is the confirmation timer or up to a quarter more, so that the many tunnels of a site that
+// came up together do not for ever send their probes together.
+func confirmAfter() time.Duration {
+	return confirmTimer + rand.N(confirmTimer/4) //nolint:gosec // G404: no secret
 }
