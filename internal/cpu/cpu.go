@@ -26,10 +26,8 @@ const (
 
 func (l Level) String() string { return [...]string{"portable", "avx2", "avx512"}[l] }
 
-var level = fromEnvironment(os.Getenv(Variable), machine())
-
 // Max is the highest level that this machine has and the environment allows.
-func Max() Level { return level }
+func Max() Level { return fromEnvironment(os.Getenv(Variable), machine()) }
 
 func machine() Level {
 	x := &cpu.X86
