@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,7 @@ func (r *Results) Files() map[string][]byte {
 	var page bytes.Buffer
 	page.WriteString(pageHead)
 	r.table(&page, []string{"work", "at least", "aim", "measured", "p10..p90", ""}, r.held())
+	page.WriteString(shortfalls(r.held()))
 	page.WriteString(plot("held", plotBars("Ratios against what one would use instead; green: the bound; red: short of it; of costs and latency less is better", r.bars())))
 	for _, part := range Parts() {
 		text := partTable[part]
@@ -218,4 +220,19 @@ var partTable = map[string]struct{ title, how string }{
 	ScaleTo:   {"Many tunnels, many routes", "`meshrouter bench scale`. Two data planes on a wire of memory, AES-GCM, packets of 64 bytes in batches of 64, each to another\ntunnel or route, segmentation off. Memory is that of the data plane with both SAs of each tunnel; IKE and OSPF keep their own.\n"},
 	Tunnel:    {"Tunnels", "`sudo meshrouter bench tunnel`. Two sites in network namespaces, a veth between them, iperf3 between their LANs. wireguard-go is the\none on PATH or is built from its Go module; strongSwan's ESP is kernel-libipsec's, and counts only with an accelerated plugin.\n"},
 	Profiling: {"Where the time goes", "`sudo meshrouter bench profile`, or `make profile`. One TCP stream, AES-GCM in UDP; a packet is one ESP packet.\n"},
+}
+
+// shortfalls tells of each line of the table that falls short why it does.
+func shortfalls(lines [][]string) string {
+	var text strings.Builder
+	for i, line := range lines {
+		if line[len(line)-1] != verdictShort {
+			continue
+		}
+		if text.Len() == 0 {
+			text.WriteString("\nWhat falls short, and what was tried:\n\n")
+		}
+		fmt.Fprintf(&text, "- *%s*: %s\n", heldTable[i].work, cmp.Or(heldTable[i].why, "not looked into yet."))
+	}
+	return text.String()
 }
