@@ -250,7 +250,7 @@ func TestPathsFollowTheNeighbor(t *testing.T) {
 			return netlink.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: b.addr.AsSlice(), HardwareAddr: mac, State: netlink.NUD_REACHABLE})
 		})
 		out := sealed(t, a.addr, b.addr, 1, 100, 0)
-		eventually(t, "packets arrive at the new MAC", func() bool {
+		ether.Eventually(t, "packets arrive at the new MAC", func() bool {
 			_, _, err := a.Send(out, nil)
 			return err == nil && len(from) > 0
 		})
@@ -263,7 +263,7 @@ func TestPathsFollowTheNeighbor(t *testing.T) {
 			}
 			return netlink.NeighDel(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: b.addr.AsSlice()})
 		})
-		eventually(t, "packets are left to the kernel", func() bool {
+		ether.Eventually(t, "packets are left to the kernel", func() bool {
 			_, left, err := a.Send(out, nil)
 			return err == nil && len(left) == 1
 		})
@@ -284,7 +284,7 @@ func TestPathsFollowRoutesAndMTU(t *testing.T) {
 		out := sealed(t, a.addr, b.addr, 1, 1400, 0)
 		leaves := func(want int) {
 			t.Helper()
-			eventually(t, "what Send leaves", func() bool {
+			ether.Eventually(t, "what Send leaves", func() bool {
 				_, left, err := a.Send(out, nil)
 				return err == nil && len(left) == want
 			})
@@ -348,7 +348,7 @@ func TestPathsGiveTheirPacketsBack(t *testing.T) {
 		if err := unix.SetsockoptTimeval(in, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 1000}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the raw socket receives again", func() bool {
+		ether.Eventually(t, "the raw socket receives again", func() bool {
 			a.sendAll(t, out)
 			b := make([]byte, 2048)
 			n, _, err := unix.Recvfrom(in, b, 0)
@@ -417,7 +417,7 @@ func TestPathsEndWithTheInterface(t *testing.T) {
 			t.Errorf("Receive: %v, want os.ErrClosed", err)
 		}
 		out := sealed(t, b.addr, a.addr, 3, 100, 0)
-		eventually(t, "everything is left to the kernel", func() bool {
+		ether.Eventually(t, "everything is left to the kernel", func() bool {
 			_, left, _ := b.Send(out, nil)
 			return len(left) == len(out)
 		})

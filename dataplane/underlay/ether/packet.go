@@ -11,8 +11,8 @@ import (
 
 // Sizes in bytes, and the EtherType of IPv4 (RFC 894).
 const (
-	etherLen      = 14
-	HeaderLen     = etherLen + ipv4.HeaderLen // in front of ESP
+	EthernetLen   = 14
+	HeaderLen     = EthernetLen + ipv4.HeaderLen // in front of ESP
 	etherTypeIPv4 = 0x0800
 )
 
@@ -85,7 +85,7 @@ func (h *Host) Parse(frame []byte, p *Packet) Reason {
 	if !bytes.Equal(frame[:6], h.MAC[:]) {
 		return BadMAC
 	}
-	header, payload, err := ipv4.Parse(frame[etherLen:])
+	header, payload, err := ipv4.Parse(frame[EthernetLen:])
 	if err != nil {
 		return BadHeader
 	}

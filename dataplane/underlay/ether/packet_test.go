@@ -25,8 +25,8 @@ func frame(payload string) []byte {
 // changed is a plain frame with other bytes at an offset in its IPv4 header, and the checksum of that.
 func changed(at int, b ...byte) []byte {
 	f := frame("payload")
-	copy(f[etherLen+at:], b)
-	ipv4.Header(f[etherLen:HeaderLen]).UpdateChecksum()
+	copy(f[EthernetLen+at:], b)
+	ipv4.Header(f[EthernetLen:HeaderLen]).UpdateChecksum()
 	return f
 }
 
@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 	otherMAC := frame("payload")
 	otherMAC[0] = 0xff
 	badSum := frame("payload")
-	badSum[etherLen+8]++
+	badSum[EthernetLen+8]++
 	arp := frame("payload")
 	arp[13] = 6
 	for _, tt := range []struct {
@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 		{"DF", changed(6, 0x40, 0), Fine},
 		{"no payload", frame(""), Fine},
 		{"nothing", nil, BadFrame},
-		{"only Ethernet", frame("")[:etherLen], BadFrame},
+		{"only Ethernet", frame("")[:EthernetLen], BadFrame},
 		{"half an IPv4 header", frame("")[:HeaderLen-1], BadFrame},
 		{"another EtherType", arp, BadFrame},
 		{"another MAC", otherMAC, BadMAC},
@@ -88,8 +88,8 @@ func TestParse(t *testing.T) {
 // withOptions is a frame with one word of options and a right checksum.
 func withOptions() []byte {
 	f := slices.Insert(frame("payload"), HeaderLen, 148, 4, 0, 0)
-	f[etherLen], f[etherLen+3] = 0x46, f[etherLen+3]+4
-	ipv4.Header(f[etherLen : HeaderLen+4]).UpdateChecksum()
+	f[EthernetLen], f[EthernetLen+3] = 0x46, f[EthernetLen+3]+4
+	ipv4.Header(f[EthernetLen : HeaderLen+4]).UpdateChecksum()
 	return f
 }
 
@@ -123,7 +123,7 @@ func FuzzParse(f *testing.F) {
 		if here.Parse(b, &p) != Fine {
 			return
 		}
-		ip := b[etherLen:]
+		ip := b[EthernetLen:]
 		total := int(binary.BigEndian.Uint16(ip[2:]))
 		sum := 0
 		for i := 0; i < 20; i += 2 {

@@ -101,22 +101,10 @@ func (e *end) resolve(t testing.TB, to netip.Addr) {
 		return errors.Join(unix.Sendto(fd, []byte{0}, 0, &unix.SockaddrInet4{Port: 9, Addr: to.As4()}), unix.Close(fd))
 	})
 	probe := sealed(t, e.addr, to, 1, 8, ether.TOSControl-4)
-	eventually(t, "the way is known", func() bool {
+	ether.Eventually(t, "the way is known", func() bool {
 		n, _, err := e.Send(probe, nil)
 		return n == 1 && err == nil
 	})
-}
-
-// eventually waits for what the kernel tells in its own time.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for range 5000 {
-		if ok() {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatalf("still not so after 5 s: %s", what)
 }
 
 // sealed returns n packets of a null-cipher SA, whose payloads of that size begin with their number.

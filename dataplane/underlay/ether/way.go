@@ -27,7 +27,7 @@ func newWay(from Host, dst netip.Addr, next MAC, mtu int) *Way {
 	h = append(h, from.MAC[:]...)
 	h = binary.BigEndian.AppendUint16(h, etherTypeIPv4)
 	h = ipv4.AppendHeader(h, ipv4.Fields{TTL: ttl, Protocol: ipv4.ProtocolESP, Src: from.Addr, Dst: dst}, 0)
-	ip := h[etherLen:]
+	ip := h[EthernetLen:]
 	binary.BigEndian.PutUint16(ip[2:], 0)
 	binary.BigEndian.PutUint16(ip[10:], 0)
 	w.sum = uint32(ipv4.Sum(ip))
@@ -47,11 +47,11 @@ func (w *Way) PutHeader(frame []byte, n int, tos uint8, id uint16) {
 	h := (*[HeaderLen]byte)(frame)
 	*h = w.header
 	total := uint16((n + ipv4.HeaderLen) & 0xffff)
-	h[etherLen+1] = tos
-	binary.BigEndian.PutUint16(h[etherLen+2:], total)
-	binary.BigEndian.PutUint16(h[etherLen+4:], id)
+	h[EthernetLen+1] = tos
+	binary.BigEndian.PutUint16(h[EthernetLen+2:], total)
+	binary.BigEndian.PutUint16(h[EthernetLen+4:], id)
 	sum := w.sum + uint32(tos) + uint32(total) + uint32(id)
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
-	binary.BigEndian.PutUint16(h[etherLen+10:], ^uint16(sum&0xffff))
+	binary.BigEndian.PutUint16(h[EthernetLen+10:], ^uint16(sum&0xffff))
 }

@@ -37,7 +37,8 @@ func open(t *testing.T) (*Ways, *veth.Space, netlink.Link) {
 	return w, a, link
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+// Eventually waits for what the kernel tells in its own time.
+func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 5000 {
 		if ok() {
@@ -59,7 +60,7 @@ func TestConfirmKeepsTheNeighborAlive(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a way to the wrong MAC", func() bool { return w.To(peer) != nil })
+	Eventually(t, "a way to the wrong MAC", func() bool { return w.To(peer) != nil })
 	w.useNeighbor(peer)
 	var state int
 	if err := space.Do(func() error {
@@ -93,7 +94,7 @@ func TestWaysByGateway(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the way by the gateway", func() bool {
+		Eventually(t, "the way by the gateway", func() bool {
 			way := w.To(far)
 			return way != nil && MAC(way.header[:6]) == MAC(mac) && way.largest == 1380
 		})
@@ -103,7 +104,7 @@ func TestWaysByGateway(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no way", func() bool { return w.To(far) == nil })
+	Eventually(t, "no way", func() bool { return w.To(far) == nil })
 }
 
 // More destinations than the table holds: it begins anew, and serves whom it is asked for.

@@ -61,9 +61,9 @@ func Open(local netip.Addr) (*Path, error) {
 }
 
 func (p *Path) open(on ether.Interface) (err error) {
-	frame := 1 << bits.Len(uint(on.MTU+etherLen+frameHead-1))
+	frame := 1 << bits.Len(uint(on.MTU+ether.EthernetLen+frameHead-1))
 	if frame > blockSize {
-		return fmt.Errorf("ring: interface %s has an MTU of %d, want at most %d", on.Name, on.MTU, blockSize-etherLen-frameHead)
+		return fmt.Errorf("ring: interface %s has an MTU of %d, want at most %d", on.Name, on.MTU, blockSize-ether.EthernetLen-frameHead)
 	}
 	if p.tx, err = newSender(on.Index); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (p *Path) open(on ether.Interface) (err error) {
 		return err
 	}
 	// Only now does the kernel lose sight of these packets.
-	if p.copies, err = dropCopies(on.Index, on.Addr, on.MTU+etherLen); err != nil {
+	if p.copies, err = dropCopies(on.Index, on.Addr, on.MTU+ether.EthernetLen); err != nil {
 		return err
 	}
 	p.text = fmt.Sprintf("packet ring on %s, %d frames of %d bytes", on.Name, len(p.rx.memory)/frame, frame)
@@ -187,7 +187,7 @@ func (r *receiver) open(fd int, on ether.Interface) (err error) {
 	if r.memory, err = unix.Mmap(fd, 0, ringBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err != nil {
 		return os.NewSyscallError("mmap", err)
 	}
-	if err := setFilter(fd, on.Addr, on.MTU+etherLen); err != nil {
+	if err := setFilter(fd, on.Addr, on.MTU+ether.EthernetLen); err != nil {
 		return err
 	}
 	// For all protocols: such taps are served before tcx, those of a protocol behind it.

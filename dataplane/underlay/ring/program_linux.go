@@ -32,9 +32,6 @@ const (
 	atVLANPresent = 20
 )
 
-// etherLen is the length of the Ethernet header, bytes.
-const etherLen = ether.HeaderLen - ipv4.HeaderLen
-
 // miss is the label where packets go that are not ours.
 const miss = "miss"
 
@@ -52,18 +49,18 @@ func instructions(local netip.Addr, largest int, hit, other int32) asm.Instructi
 		asm.JNE.Imm(asm.R0, unix.PACKET_HOST, miss),
 		asm.LoadMem(asm.R0, asm.R6, atVLANPresent, asm.Word),
 		asm.JNE.Imm(asm.R0, 0, miss),
-		asm.LoadAbs(etherLen-2, asm.Half),
+		asm.LoadAbs(ether.EthernetLen-2, asm.Half),
 		asm.JNE.Imm(asm.R0, unix.ETH_P_IP, miss),
-		asm.LoadAbs(etherLen, asm.Byte),
+		asm.LoadAbs(ether.EthernetLen, asm.Byte),
 		asm.JNE.Imm(asm.R0, 4<<4|ipv4.HeaderLen/4, miss),
-		asm.LoadAbs(etherLen+1, asm.Byte),
+		asm.LoadAbs(ether.EthernetLen+1, asm.Byte),
 		asm.JGE.Imm(asm.R0, ether.TOSControl, miss),
-		asm.LoadAbs(etherLen+6, asm.Half), // but for DF, set in all that is not a whole packet
+		asm.LoadAbs(ether.EthernetLen+6, asm.Half), // but for DF, set in all that is not a whole packet
 		asm.And.Imm(asm.R0, 0xbfff),
 		asm.JNE.Imm(asm.R0, 0, miss),
-		asm.LoadAbs(etherLen+9, asm.Byte),
+		asm.LoadAbs(ether.EthernetLen+9, asm.Byte),
 		asm.JNE.Imm(asm.R0, ipv4.ProtocolESP, miss),
-		asm.LoadAbs(etherLen+16, asm.Word),
+		asm.LoadAbs(ether.EthernetLen+16, asm.Word),
 		asm.LoadImm(asm.R1, int64(binary.BigEndian.Uint32(dst[:])), asm.DWord),
 		asm.JNE.Reg(asm.R0, asm.R1, miss),
 		asm.Mov.Imm(asm.R0, hit),

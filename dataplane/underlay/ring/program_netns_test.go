@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"meshrouter/dataplane/underlay/ether"
 	"meshrouter/internal/ipv4"
 )
 
@@ -34,7 +35,7 @@ func TestProgramsAgree(t *testing.T) {
 	taken := 0
 	for range 20000 {
 		size := random.IntN(1500)
-		f := make([]byte, etherLen, etherLen+1600)
+		f := make([]byte, ether.EthernetLen, ether.EthernetLen+1600)
 		f[12] = 8
 		f = ipv4.AppendHeader(f, ipv4.Fields{
 			TOS: uint8(random.UintN(256)), TTL: 64, Protocol: 50, DF: random.IntN(2) == 0,
@@ -44,7 +45,7 @@ func TestProgramsAgree(t *testing.T) {
 		for range random.IntN(3) {
 			f[12+random.IntN(22)] ^= 1 << random.IntN(8) // the test runs both as frames to this host
 		}
-		if len(f) < etherLen+20 {
+		if len(f) < ether.EthernetLen+20 {
 			t.Fatal("short frame")
 		}
 		want := plain(f, local, largest)
@@ -71,7 +72,7 @@ func TestProgramsAgree(t *testing.T) {
 }
 
 func plain(f []byte, local netip.Addr, largest int) bool {
-	h := ipv4.Header(f[etherLen:])
+	h := ipv4.Header(f[ether.EthernetLen:])
 	return len(f) <= largest && bytes.Equal(f[12:15], []byte{8, 0, 0x45}) &&
 		h.TOS() < 0xc0 && h[6]&0xbf == 0 && h[7] == 0 && h.Protocol() == 50 && h.Dst() == local
 }

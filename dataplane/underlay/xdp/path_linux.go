@@ -85,7 +85,7 @@ func (p *Path) open(on ether.Interface, c Config) (err error) {
 }
 
 // largest is the IPv4 packet that fits a frame.
-func largest(chunk int) int { return chunk - frameRoom - etherLen }
+func largest(chunk int) int { return chunk - frameRoom - ether.EthernetLen }
 
 func (p *Path) describe(on ether.Interface, chunk int) {
 	p.text = fmt.Sprintf("AF_XDP on %s, program %s, %d of at most %d queues", on.Name, p.program.mode, len(p.queues), on.Queues)

@@ -22,9 +22,6 @@ const passFrame = 2
 // pass is the label where frames go that are not ours.
 const pass = "pass"
 
-// etherLen is the length of the Ethernet header, bytes.
-const etherLen = ether.HeaderLen - ipv4.HeaderLen
-
 // Offsets in struct xdp_md.
 const (
 	atData    = 0
@@ -35,12 +32,12 @@ const (
 // Offsets in an Ethernet frame with IPv4.
 const (
 	atEtherType = 12
-	atVersion   = etherLen
-	atTOS       = etherLen + 1
-	atTotalLen  = etherLen + 2
-	atFragment  = etherLen + 6
-	atProtocol  = etherLen + 9
-	atDst       = etherLen + 16
+	atVersion   = ether.EthernetLen
+	atTOS       = ether.EthernetLen + 1
+	atTotalLen  = ether.EthernetLen + 2
+	atFragment  = ether.EthernetLen + 6
+	atProtocol  = ether.EthernetLen + 9
+	atDst       = ether.EthernetLen + 16
 )
 
 // notPlain is set in the fragment field of all but whole packets; DF is no matter.
@@ -80,7 +77,7 @@ func match(local netip.Addr, largest int) asm.Instructions {
 		asm.JGT.Imm(asm.R5, int32(largest), pass), //nolint:gosec // G115: at most a page
 		asm.Mov.Reg(asm.R4, asm.R2),
 		asm.Add.Reg(asm.R4, asm.R5),
-		asm.Add.Imm(asm.R4, etherLen),
+		asm.Add.Imm(asm.R4, ether.EthernetLen),
 		asm.JGT.Reg(asm.R4, asm.R3, pass),
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"meshrouter/dataplane/underlay/ether"
 	"meshrouter/internal/ipv4"
 )
 
@@ -59,7 +60,7 @@ func TestProgramTakesPlainESPOnly(t *testing.T) {
 	taken := 0
 	for range 20000 {
 		size := random.IntN(1760)
-		f := make([]byte, etherLen, etherLen+1800)
+		f := make([]byte, ether.EthernetLen, ether.EthernetLen+1800)
 		f[12] = 8
 		f = ipv4.AppendHeader(f, ipv4.Fields{
 			TOS: uint8(random.UintN(256)), TTL: 64, Protocol: 50, DF: random.IntN(2) == 0,
@@ -67,9 +68,9 @@ func TestProgramTakesPlainESPOnly(t *testing.T) {
 		}, size)
 		f = append(f, make([]byte, size)...)
 		for range random.IntN(3) {
-			f[random.IntN(etherLen+20)] ^= 1 << random.IntN(8)
+			f[random.IntN(ether.EthernetLen+20)] ^= 1 << random.IntN(8)
 		}
-		f = f[:max(etherLen, len(f)-random.IntN(2)*random.IntN(40))]
+		f = f[:max(ether.EthernetLen, len(f)-random.IntN(2)*random.IntN(40))]
 		f = append(f, make([]byte, random.IntN(2)*random.IntN(40))...)
 		if got, want := ours(f), plain(f, local); got != want {
 			t.Fatalf("taken: %v, want %v: % x", got, want, f[:min(len(f), 40)])
@@ -83,10 +84,10 @@ func TestProgramTakesPlainESPOnly(t *testing.T) {
 }
 
 func plain(f []byte, local netip.Addr) bool {
-	if len(f) < etherLen+20 || !bytes.Equal(f[12:15], []byte{8, 0, 0x45}) {
+	if len(f) < ether.EthernetLen+20 || !bytes.Equal(f[12:15], []byte{8, 0, 0x45}) {
 		return false
 	}
-	h := ipv4.Header(f[etherLen:])
+	h := ipv4.Header(f[ether.EthernetLen:])
 	return h.TOS() < 0xc0 && h[6]&0xbf == 0 && h[7] == 0 && h.Protocol() == 50 && h.Dst() == local &&
 		h.TotalLen() <= 1778 && h.TotalLen() <= len(h)
 }
